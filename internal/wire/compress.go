@@ -82,8 +82,8 @@ func (e *Encoder) seed() {
 		return
 	}
 	parent := uint16(noParent)
-	for i := e.q.NLabels - 1; i >= 0; i-- {
-		at := HeaderLen + int(e.q.Labels[i])
+	for i := e.q.Name.NLabels - 1; i >= 0; i-- {
+		at := HeaderLen + int(e.q.Name.Labels[i])
 		off, slot := e.find(parent, e.msg[at+1:at+1+int(e.msg[at])])
 		if off == 0 {
 			if slot < 0 {

@@ -137,6 +137,39 @@ func CompareNames(a, b []byte) int {
 	return na - nb
 }
 
+// Name is a name in lower case with its labels found: what look-ups take. It is
+// reused; its arrays are valid up to the lengths beside them only.
+type Name struct {
+	// NLabels counts the labels, without the root; Labels[i] is where label i
+	// begins in Buf, Labels[NLabels] where the root does.
+	NLabels int
+	Len     int
+	Labels  [MaxLabels + 1]uint8
+	Buf     [MaxName + 1]byte
+}
+
+// Bytes is the name in wire form. It is valid until the next Set.
+func (n *Name) Bytes() []byte { return n.Buf[:n.Len] }
+
+// Suffix is the name without its first i labels; Suffix(NLabels) is the root.
+func (n *Name) Suffix(i int) []byte { return n.Buf[n.Labels[i]:n.Len] }
+
+// Set makes n the given name, in wire form of any case. It reports whether
+// name is valid; if it isn't, n is the root.
+func (n *Name) Set(name []byte) bool {
+	n.NLabels, n.Len, n.Labels[0], n.Buf[0] = 0, 1, 0, 0
+	if l := NameLen(name); l == 0 || l != len(name) {
+		return false
+	}
+	n.NLabels = labelOffsets(name, &n.Labels)
+	n.Len = len(name)
+	n.Labels[n.NLabels] = uint8(len(name) - 1)
+	for i, c := range name {
+		n.Buf[i] = lower[c]
+	}
+	return true
+}
+
 // labelOffsets fills o with where the labels of name begin, the root's not
 // counted, and returns how many there are. A run of labels without the final
 // root octet will do too.

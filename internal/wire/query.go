@@ -39,12 +39,8 @@ type Query struct {
 	// 0 if there is none that could be read, so that none is echoed.
 	QuestionLen int
 
-	// NLabels counts the labels of the name, without the root; Labels[i] is
-	// where label i begins in the name, Labels[NLabels] where the root does.
-	NLabels int
-	NameLen int
-	Labels  [MaxLabels + 1]uint8
-	name    [MaxName + 1]byte
+	// Name is the name that is asked for.
+	Name Name
 
 	EDNS EDNS
 	// TSIG is the offset of the TSIG record in the message, 0 if there is none
@@ -52,36 +48,14 @@ type Query struct {
 	TSIG int
 }
 
-// Name is the name that is asked for, in lower case. It is valid until the
-// next Parse.
-func (q *Query) Name() []byte { return q.name[:q.NameLen] }
-
-// Suffix is the name without its first i labels; Suffix(NLabels) is the root.
-func (q *Query) Suffix(i int) []byte { return q.name[q.Labels[i]:q.NameLen] }
-
-// SetQuestion fills in a question that did not come by a message: for tools
-// that ask the resolver themselves. It reports whether name is valid.
+// SetQuestion makes q a plain question that did not come by a message: for
+// tools that ask the resolver themselves. It reports whether name is valid.
 func (q *Query) SetQuestion(name []byte, t Type, class uint16) bool {
-	n := NameLen(name)
-	if n == 0 || n != len(name) {
-		return false
-	}
-	*q = Query{Type: t, Class: class}
-	q.setName(name)
-	return true
-}
-
-func (q *Query) setName(name []byte) {
-	q.NLabels = 0
-	for i := 0; name[i] != 0; i += 1 + int(name[i]) {
-		q.Labels[q.NLabels] = uint8(i)
-		q.NLabels++
-	}
-	q.NameLen = len(name)
-	q.Labels[q.NLabels] = uint8(len(name) - 1)
-	for i, c := range name {
-		q.name[i] = lower[c]
-	}
+	q.ID, q.Opcode, q.RD, q.Rcode, q.TSIG = 0, OpcodeQuery, false, RcodeNoError, 0
+	q.EDNS = EDNS{}
+	q.Type, q.Class = t, class
+	q.QuestionLen = len(name) + 4
+	return q.Name.Set(name)
 }
 
 // Parse takes a request apart. tcp tells the transport, since some options
@@ -99,7 +73,7 @@ func (q *Query) Parse(msg []byte, tcp bool) Verdict {
 	q.Opcode = uint8(flags >> 11 & 15)
 	q.RD = flags&flagRD != 0
 	q.Rcode = RcodeNoError
-	q.QuestionLen, q.NLabels, q.NameLen, q.TSIG = 0, 0, 0, 0
+	q.QuestionLen, q.Name.NLabels, q.Name.Len, q.TSIG = 0, 0, 0, 0
 	q.EDNS = EDNS{}
 
 	qdcount := be16(msg, 4)
@@ -152,22 +126,22 @@ func (q *Query) parseQuestion(msg []byte) int {
 		if l > MaxLabel || end >= len(msg) || end-HeaderLen >= MaxName {
 			return 0
 		}
-		q.Labels[n] = uint8(at - HeaderLen)
+		q.Name.Labels[n] = uint8(at - HeaderLen)
 		n++
 		for ; at < end; at++ {
-			q.name[at-HeaderLen] = lower[msg[at]]
+			q.Name.Buf[at-HeaderLen] = lower[msg[at]]
 		}
 	}
 	if at+5 > len(msg) {
 		return 0
 	}
-	q.name[at-HeaderLen] = 0
-	q.Labels[n] = uint8(at - HeaderLen)
-	q.NLabels = n
-	q.NameLen = at - HeaderLen + 1
+	q.Name.Buf[at-HeaderLen] = 0
+	q.Name.Labels[n] = uint8(at - HeaderLen)
+	q.Name.NLabels = n
+	q.Name.Len = at - HeaderLen + 1
 	q.Type = be16(msg, at+1)
 	q.Class = be16(msg, at+3)
-	q.QuestionLen = q.NameLen + 4
+	q.QuestionLen = q.Name.Len + 4
 	return at + 5
 }
 

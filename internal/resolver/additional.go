@@ -1,0 +1,208 @@
+package resolver
+
+import (
+	"geodns/internal/wire"
+	"geodns/internal/zone"
+)
+
+// maxExtra bounds the names for which additional data is looked up.
+const maxExtra = 64
+
+// additional adds the addresses of the names that the answer leads to
+// (RFC 1035 3.3.9, RFC 2782, RFC 9460 4.1), as far as the zone has them.
+func (v *Resolver) additional() {
+	for i := 0; i < len(v.r.Answer); i++ {
+		s := &v.r.Answer[i]
+		switch s.Type {
+		case wire.TypeNS:
+			v.targets(s.Records, 0)
+		case wire.TypeMX:
+			v.targets(s.Records, 2)
+		case wire.TypeSRV:
+			v.targets(s.Records, 6)
+		case wire.TypeSVCB, wire.TypeHTTPS:
+			v.service(s)
+		}
+	}
+}
+
+// targets adds the addresses of the names that stand at an offset in records.
+func (v *Resolver) targets(records []byte, at int) {
+	for {
+		data, rest, ok := wire.NextRecord(records)
+		if !ok {
+			return
+		}
+		if len(data) > at {
+			v.addresses(data[at:])
+		}
+		records = rest
+	}
+}
+
+// addresses adds the A and AAAA of a name, synthesised ones too, unless they
+// are there already.
+func (v *Resolver) addresses(target []byte) {
+	n, ok := v.lookup(target)
+	if !ok {
+		return
+	}
+	v.extraSet(target, n, wire.TypeA)
+	v.extraSet(target, n, wire.TypeAAAA)
+}
+
+// lookup finds the node that holds a target's data: its own, or a wildcard's.
+// Below a cut that is glue.
+func (v *Resolver) lookup(target []byte) (zone.Node, bool) {
+	if v.extra >= maxExtra || !v.other.Set(target) || !v.z.Contains(v.other.Bytes()) {
+		return zone.Node{}, false
+	}
+	v.extra++
+	m := v.z.Lookup(&v.other)
+	switch m.Kind {
+	case zone.Exact:
+		return m.Node, true
+	case zone.Missing:
+		return v.z.Wildcard(&m)
+	case zone.Cut:
+		return v.z.Find(v.other.Bytes())
+	}
+	return zone.Node{}, false
+}
+
+// extraSet adds a node's set of a type to the additional section, once.
+func (v *Resolver) extraSet(owner []byte, n zone.Node, t wire.Type) {
+	s, ok := n.Set(t)
+	if !ok || v.present(owner, &s) {
+		return
+	}
+	v.r.Additional = append(v.r.Additional, wire.Set{Owner: owner, Type: t, TTL: s.TTL, Records: s.Records})
+	if v.q.EDNS.DO {
+		v.r.Additional = signatures(v.r.Additional, owner, n, t, s.TTL)
+	}
+}
+
+// present reports whether an RRset is in the reply already: a record is sent
+// once (RFC 2181 5.5 has duplicates suppressed).
+func (v *Resolver) present(owner []byte, s *zone.RRset) bool {
+	for i := range v.r.Answer {
+		if v.same(&v.r.Answer[i], owner, s) {
+			return true
+		}
+	}
+	for i := range v.r.Additional {
+		if v.same(&v.r.Additional[i], owner, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *Resolver) same(a *wire.Set, owner []byte, s *zone.RRset) bool {
+	if a.Type != s.Type || &a.Records[0] != &s.Records[0] {
+		return false
+	}
+	have := a.Owner
+	if have == nil {
+		have = v.q.Name.Bytes()
+	}
+	return wire.EqualFold(have, owner)
+}
+
+// maxAlias bounds a chain of SVCB records in alias mode.
+const maxAlias = 8
+
+// service adds what a SVCB or HTTPS record leads to (RFC 9460 4.1): the
+// addresses of its target, and in alias mode the target's own records.
+func (v *Resolver) service(s *wire.Set) {
+	owner := s.Owner
+	if owner == nil {
+		owner = v.q.Name.Bytes()
+	}
+	records, t := s.Records, s.Type
+	for alias := 0; alias < maxAlias; alias++ {
+		var next zone.RRset
+		var nextOwner []byte
+		for rest := records; ; {
+			data, more, ok := wire.NextRecord(rest)
+			if !ok {
+				break
+			}
+			rest = more
+			if len(data) < 3 {
+				continue
+			}
+			target := data[2:]
+			if target[0] == 0 {
+				// RFC 9460 2.5: "." is the owner itself; in alias mode, that
+				// the service isn't there.
+				if data[0]|data[1] == 0 {
+					continue
+				}
+				target = owner
+			} else if target = target[:wire.NameLen(target)]; len(target) == 0 {
+				continue
+			}
+			n, ok := v.lookup(target)
+			if !ok {
+				continue
+			}
+			if data[0]|data[1] == 0 && nextOwner == nil {
+				if set, ok := n.Set(t); ok && !v.present(target, &set) {
+					v.extraSet(target, n, t)
+					next, nextOwner = set, target
+				}
+			}
+			v.extraSet(target, n, wire.TypeA)
+			v.extraSet(target, n, wire.TypeAAAA)
+		}
+		if nextOwner == nil {
+			return
+		}
+		records, owner = next.Records, nextOwner
+	}
+}
+
+// glue adds the addresses of a cut's name servers: first those at or below the
+// cut itself, without which nobody could go on (RFC 9471 3.1), then the others
+// that the zone has (sibling glue). What stands outside the zone is not ours
+// to say.
+func (v *Resolver) glue(cut []byte, s *zone.RRset) {
+	for pass := 0; pass < 2; pass++ {
+		for records := s.Records; ; {
+			target, rest, ok := wire.NextRecord(records)
+			if !ok {
+				break
+			}
+			records = rest
+			if v.extra >= maxExtra {
+				v.r.TC = v.r.TC || pass == 0 && !v.in.TCP
+				break
+			}
+			if below(target, cut) != (pass == 0) || !v.other.Set(target) || !v.z.Contains(v.other.Bytes()) {
+				continue
+			}
+			v.extra++
+			if n, ok := v.z.Find(v.other.Bytes()); ok {
+				v.extraSet(target, n, wire.TypeA)
+				v.extraSet(target, n, wire.TypeAAAA)
+			}
+		}
+		if pass == 0 {
+			v.r.Required = len(v.r.Additional)
+		}
+	}
+}
+
+// below reports whether a name is at or below another, in any case of letters.
+func below(name, above []byte) bool {
+	at := len(name) - len(above)
+	if at < 0 || !wire.EqualFold(name[at:], above) {
+		return false
+	}
+	i := 0
+	for i < at {
+		i += 1 + int(name[i])
+	}
+	return i == at
+}

@@ -1,0 +1,228 @@
+package zone
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+
+	"geodns/internal/wire"
+)
+
+// pageSize is how many slots a page of the index has: 4 KiB.
+const pageSize = 1024
+
+type page [pageSize]uint32
+
+// index is a hash table from names to places in the arena: open addressing,
+// linear probing. Small ones are one flat slice of the exact size, large ones
+// pages, of which a change copies those that it writes to.
+type index struct {
+	seed  uint64 // random, so that nobody can choose names that collide
+	slots uint32
+	used  uint32 // slots that are not empty, gone ones included
+	names uint32 // slots that lead to a node
+	// place masks an entry's place; the bits above are a tag of the hash, so
+	// that a slot of another name seldom costs a look into the arena.
+	place uint32
+	flat  []uint32 // nil if there are pages
+	pages []*page
+}
+
+const tagPlaces = 1<<26 - 1
+
+// newIndex makes an empty index for n names in an arena of that many units.
+func newIndex(seed uint64, n, units int) index {
+	x := index{seed: seed, place: ^uint32(0)}
+	if units <= tagPlaces {
+		x.place = tagPlaces
+	}
+	x.slots = newIndexSlots(n)
+	if x.slots <= pageSize {
+		x.flat = make([]uint32, x.slots)
+		return x
+	}
+	n = (int(x.slots) + pageSize - 1) / pageSize
+	x.slots = uint32(n * pageSize)
+	all := make([]page, n)
+	x.pages = make([]*page, n)
+	for i := range all {
+		x.pages[i] = &all[i]
+	}
+	return x
+}
+
+func (x *index) slot(i uint32) uint32 {
+	if x.pages == nil {
+		return x.flat[i]
+	}
+	return x.pages[i/pageSize][i%pageSize]
+}
+
+// start is the slot where the search for a hash begins.
+func (x *index) start(h uint64) uint32 {
+	hi, _ := bits.Mul64(h, uint64(x.slots))
+	return uint32(hi)
+}
+
+// entry is what a slot holds for a hash and a place.
+func (x *index) entry(h uint64, pos uint32) uint32 {
+	return uint32(h)&^x.place | pos
+}
+
+// full reports whether n more names make the index slow.
+func (x *index) full(n int) bool {
+	return uint64(x.used)+uint64(n) > uint64(x.slots)*4/5
+}
+
+// find returns the node whose name below the apex is head followed by tail,
+// and its slot and place; ok is false if there is none.
+func (x *index) find(a *arena, h uint64, head, tail []byte) (n Node, slot, pos uint32, ok bool) {
+	tag := uint32(h) &^ x.place
+	i := x.start(h)
+	size := len(head) + len(tail)
+	for {
+		e := x.slot(i)
+		if e == 0 {
+			return Node{}, i, 0, false
+		}
+		if e&^x.place == tag {
+			b := a.at(e & x.place)
+			if int(b[0]) == size {
+				rel := Node{b}.Rel()
+				if string(rel[len(head):]) == string(tail) && string(rel[:len(head)]) == string(head) {
+					return Node{b}, i, e & x.place, true
+				}
+			}
+		}
+		if i++; i == x.slots {
+			i = 0
+		}
+	}
+}
+
+// hashLabel continues a hash by one label without its length octet: names are
+// hashed from the right, so that each step down costs one label.
+func hashLabel(h uint64, lab []byte) uint64 {
+	h ^= uint64(len(lab)) << 56
+	for len(lab) >= 8 {
+		h = mix(h ^ binary.LittleEndian.Uint64(lab))
+		lab = lab[8:]
+	}
+	var rest uint64
+	switch {
+	case len(lab) >= 4:
+		rest = uint64(binary.LittleEndian.Uint32(lab)) | uint64(binary.LittleEndian.Uint32(lab[len(lab)-4:]))<<32
+	default:
+		for i, c := range lab {
+			rest |= uint64(c) << (8 * i)
+		}
+	}
+	return mix(h ^ rest)
+}
+
+func mix(h uint64) uint64 {
+	hi, lo := bits.Mul64(h^0x9e3779b97f4a7c15, 0xa0761d6478bd642f)
+	return hi ^ lo
+}
+
+// hashRel hashes a name below the apex.
+func (x *index) hashRel(rel []byte) uint64 {
+	var offs [wire.MaxLabels + 1]uint8
+	n := 0
+	for i := 0; i < len(rel); i += 1 + int(rel[i]) {
+		offs[n] = uint8(i)
+		n++
+	}
+	h := x.seed
+	for n > 0 {
+		n--
+		at := int(offs[n])
+		h = hashLabel(h, rel[at+1:at+1+int(rel[at])])
+	}
+	return h
+}
+
+// writer changes an index that may be shared: it copies the pages that it
+// writes to, once.
+type writer struct {
+	x     *index
+	a     *arena
+	owned []bool // pages that are this writer's own; nil: everything is
+}
+
+// change returns a writer for a copy of x that shares its pages.
+func (x *index) change(a *arena) writer {
+	if x.pages == nil {
+		x.flat = cloneSlots(x.flat)
+		return writer{x: x, a: a}
+	}
+	x.pages = append([]*page(nil), x.pages...)
+	return writer{x: x, a: a, owned: make([]bool, len(x.pages))}
+}
+
+func cloneSlots(s []uint32) []uint32 { return append(make([]uint32, 0, len(s)), s...) }
+
+func (w *writer) set(i, e uint32) {
+	x := w.x
+	if x.pages == nil {
+		x.flat[i] = e
+		return
+	}
+	p := i / pageSize
+	if w.owned != nil && !w.owned[p] {
+		c := *x.pages[p]
+		x.pages[p] = &c
+		w.owned[p] = true
+	}
+	x.pages[p][i%pageSize] = e
+}
+
+// put enters a node, in the place of the one of that name if there is one.
+func (w *writer) put(rel []byte, pos uint32) {
+	h := w.x.hashRel(rel)
+	_, slot, _, ok := w.x.find(w.a, h, nil, rel)
+	if !ok {
+		w.x.used++
+		w.x.names++
+	}
+	w.set(slot, w.x.entry(h, pos))
+}
+
+// putNew enters a node of a name that is known not to be there.
+func (w *writer) putNew(h uint64, pos uint32) {
+	i := w.x.start(h)
+	for w.x.slot(i) != 0 {
+		if i++; i == w.x.slots {
+			i = 0
+		}
+	}
+	w.x.used++
+	w.x.names++
+	w.set(i, w.x.entry(h, pos))
+}
+
+// remove takes a name out.
+func (w *writer) remove(rel []byte) {
+	_, slot, _, ok := w.x.find(w.a, w.x.hashRel(rel), nil, rel)
+	if ok {
+		w.x.names--
+		w.set(slot, gone)
+	}
+}
+
+// each calls f for every place, in no order, until it returns false.
+func (x *index) each(f func(pos uint32) bool) {
+	for i := uint32(0); i < x.slots; i++ {
+		if e := x.slot(i); e != 0 && e != gone && !f(e&x.place) {
+			return
+		}
+	}
+}
+
+// compareRel orders two names below one apex canonically (RFC 4034 6.1).
+func compareRel(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return 0
+	}
+	return wire.CompareNames(a, b)
+}
