@@ -184,22 +184,30 @@ func TestListenErrors(t *testing.T) {
 // A UDP port that someone else holds is an error, and leaves no TCP socket
 // behind.
 func TestListenIsAllOrNothing(t *testing.T) {
-	holder, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(listen("127.0.0.1:0")[0]))
-	if err != nil {
-		t.Fatal(err)
+	for range portTries {
+		holder, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(listen("127.0.0.1:0")[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer holder.Close()
+		at := holder.LocalAddr().(*net.UDPAddr).AddrPort()
+		l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
+		if err != nil {
+			continue // TCP has another use for this port
+		}
+		_ = l.Close()
+		_, err = Listen(Config{Listen: []netip.AddrPort{at}})
+		var ae *AddrError
+		if !errors.As(err, &ae) || ae.Network != "udp" || ae.Addr != at {
+			t.Fatalf("error %v, want one for udp %s", err, at)
+		}
+		if l, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at)); err != nil {
+			t.Fatalf("a TCP socket was left: %v", err)
+		}
+		_ = l.Close()
+		return
 	}
-	defer holder.Close()
-	at := holder.LocalAddr().(*net.UDPAddr).AddrPort()
-	_, err = Listen(Config{Listen: []netip.AddrPort{at}})
-	var ae *AddrError
-	if !errors.As(err, &ae) || ae.Network != "udp" || ae.Addr != at {
-		t.Fatalf("error %v, want one for udp %s", err, at)
-	}
-	l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
-	if err != nil {
-		t.Fatalf("a TCP socket was left: %v", err)
-	}
-	_ = l.Close()
+	t.Fatal("no port is free for TCP and UDP")
 }
 
 // 0.0.0.0 and [::] are two addresses, with the same port too, and port 0 gives
@@ -258,6 +266,34 @@ func TestPanicReport(t *testing.T) {
 	if n := strings.Count(log.String(), "message=abcd"); n != 7 { // 1, 2, 4, .. 64
 		t.Errorf("%d reports:\n%s", n, log.String())
 	}
+}
+
+// Without zones every query is refused over both transports, with its ID and
+// question, RA, Z, AD and CD off, and responses are left alone.
+func TestWithoutZones(t *testing.T) {
+	s, err := Listen(Config{Listen: listen("127.0.0.1:0"), Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Serve()
+	defer func() { _ = s.Shutdown(context.Background()) }()
+	req := query(0x1234)
+	req[3] = 0x70
+	want := append([]byte{0x12, 0x34, 0x81, 0x05}, req[4:]...)
+	response := query(1)
+	response[2] |= 0x80
+	got, _ := askUDP(t, s.Addrs()[0], req)
+	if !bytes.Equal(got, want) {
+		t.Errorf("UDP: got % x, want % x", got, want)
+	}
+	c := dial(t, s.Addrs()[0])
+	c.write(append(framed(req), framed(response)...))
+	got = make([]byte, lenPrefix+len(want))
+	c.readFull(got)
+	if !bytes.Equal(got, framed(want)) {
+		t.Errorf("TCP: got % x, want % x", got, framed(want))
+	}
+	c.expectClosed()
 }
 
 func TestAddrOf(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -365,16 +366,18 @@ func TestUsable(t *testing.T) {
 
 // What has arrived before Shutdown is answered.
 func TestUDPShutdownAnswersWhatArrived(t *testing.T) {
-	release := make(chan struct{})
+	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
 	entered := make(chan struct{}, 1)
 	s := start(t, Config{Listen: listen("127.0.0.1:0"), Workers: 1}, func(req []byte, from addr, udp bool, out []byte) []byte {
 		select {
 		case entered <- struct{}{}:
 		default:
 		}
-		<-release
+		<-hold
 		return echo(req, from, udp, out)
 	})
+	t.Cleanup(release) // before the one that shuts down
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.Addrs()[0]))
 	if err != nil {
 		t.Fatal(err)
@@ -395,7 +398,7 @@ func TestUDPShutdownAnswersWhatArrived(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- s.Shutdown(t.Context()) }()
 	<-s.done
-	close(release)
+	release()
 	buf := make([]byte, 512)
 	for id := range uint16(total) {
 		if _, err := conn.Read(buf); err != nil || binary.BigEndian.Uint16(buf) != id {
