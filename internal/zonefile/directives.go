@@ -61,7 +61,7 @@ func (p *parser) originName(t *token) ([]byte, bool) {
 	}
 	name, f, at := appendName(nil, p.text(t), p.origin, &letters.kept)
 	if f != 0 {
-		return nil, p.nameFault(t, f, at, "the origin")
+		return nil, p.nameFault(t, f, at, "the origin "+quote(p.text(t)))
 	}
 	return name, true
 }

@@ -126,7 +126,7 @@ func (p *parser) saltField(t wire.Type, k, at int) bool {
 	p.data = data
 	n := len(p.data) - start - 1
 	if err != nil || tok.quoted || n > 255 {
-		return p.fail(tok, 0, "hex", fieldText(t, k)+" "+quote(text)+", is not hexadecimal of at most 255 octets", "copy it again, or write - for no salt")
+		return p.fail(tok, 0, "hex", fieldValue(t, k, text)+" is not hexadecimal of at most 255 octets", "copy it again, or write - for no salt")
 	}
 	p.data[start] = byte(n)
 	return true
@@ -148,7 +148,7 @@ func (p *parser) hashField(t wire.Type, k, at int) bool {
 	p.data = data
 	n := len(p.data) - start - 1
 	if err != nil || tok.quoted || n == 0 || n > 255 {
-		return p.fail(tok, 0, "base32", fieldText(t, k)+" "+quote(text)+", is not base 32 (RFC 4648 7)", "copy it again")
+		return p.fail(tok, 0, "base32", fieldValue(t, k, text)+" is not base 32 (RFC 4648 7)", "copy it again")
 	}
 	p.data[start] = byte(n)
 	return true

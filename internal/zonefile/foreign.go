@@ -117,7 +117,10 @@ func (p *parser) foreign(t wire.Type, first int) bool {
 		}
 	}
 	if !roundTrip(t, p.data) {
-		return p.foreignFault(t, first, "")
+		return p.fail(&toks[first], 0, "rdata", "the data of this "+TypeString(t)+" record does not fit together", "correct its lengths and fields")
+	}
+	if (t == dns.TypeSVCB || t == dns.TypeHTTPS) && aliasWithKeys(p.data) {
+		p.warn(&toks[first], "service", "a record of priority 0 is an alias, whose keys are ignored", "remove the keys, or write a priority from 1 to 65535 (RFC 9460 2.4.2)")
 	}
 	return true
 }
@@ -169,7 +172,34 @@ func (p *parser) foreignTokens(t wire.Type, first int) bool {
 			return p.fail(tok, 0, "string-length", "a string of this "+TypeString(t)+" record has "+itoa(len(data))+" octets, but a string has at most 255", "shorten it (RFC 1035 3.3)")
 		}
 	}
+	if at := first + gatewayType(t); at > first && at < len(toks) {
+		// It leaves out the gateway of a type that it does not know (RFC 4025
+		// 2.3, RFC 8777 4.2.3).
+		if _, ok := number(p.text(&toks[at]), 3); !ok || toks[at].quoted {
+			return p.fail(&toks[at], 0, "number", "the gateway type "+quote(p.text(&toks[at]))+" of this "+TypeString(t)+" record is not a number from 0 to 3", "write 0 for none, 1 for IPv4, 2 for IPv6 or 3 for a name")
+		}
+	}
+	if (t == dns.TypeSVCB || t == dns.TypeHTTPS) && first+1 < len(toks) {
+		target := &toks[first+1]
+		data, f, at := appendName(p.scratch[:0], p.text(target), p.origin, &letters.kept)
+		p.scratch = data
+		if f != 0 {
+			return p.nameFault(target, f, at, "the target "+quote(p.text(target))+" of this "+TypeString(t)+" record")
+		}
+	}
 	return true
+}
+
+// gatewayType is which field of a type says what kind of gateway follows, 0 for
+// types without one.
+func gatewayType(t wire.Type) int {
+	switch t {
+	case dns.TypeIPSECKEY:
+		return 1
+	case dns.TypeAMTRELAY:
+		return 2
+	}
+	return 0
 }
 
 // throughLibrary parses one line with miekg/dns and packs it. The result is
@@ -239,19 +269,20 @@ func locate(err error, starts []int) (at int, detail string) {
 
 // foreignFault reports what the library did not like, in plain words.
 func (p *parser) foreignFault(t wire.Type, at int, detail string) bool {
-	toks := p.lx.toks
-	tok := &toks[min(at, len(toks)-1)]
+	tok := &p.lx.toks[min(at, len(p.lx.toks)-1)]
 	name := TypeString(t)
-	rest := strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(detail, "bad "), name+" "))
-	switch {
-	case strings.HasPrefix(detail, "garbage"):
+	if strings.HasPrefix(detail, "garbage") {
 		return p.fail(tok, 0, "rdata-extra", quote(p.text(tok))+" is too much for a record of type "+name, "remove it")
-	case strings.HasPrefix(detail, "bad "+name):
-		return p.fail(tok, 0, "rdata", "the data of this "+name+" record cannot be read at "+quote(p.text(tok))+", where its "+rest+" should stand", "correct it")
-	case strings.HasPrefix(detail, "bad "):
-		return p.fail(tok, 0, "rdata", "the data of this "+name+" record cannot be read at "+quote(p.text(tok))+": this is no good "+rest, "correct it")
-	case detail == "":
-		return p.fail(tok, 0, "rdata", "the data of this "+name+" record does not fit together", "correct its lengths and fields")
 	}
-	return p.fail(tok, 0, "rdata", "the data of this "+name+" record cannot be read at "+quote(p.text(tok))+": "+rest, "correct it")
+	message := "the data of this " + name + " record cannot be read at " + quote(p.text(tok))
+	field, bad := strings.CutPrefix(detail, "bad ")
+	// The library knows HTTPS by the name of SVCB.
+	field = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(field, name+" "), "SVCB "))
+	switch {
+	case bad:
+		message += ", where its " + field + " should stand"
+	case field != "":
+		message += ": " + field
+	}
+	return p.fail(tok, 0, "rdata", message, "correct it")
 }

@@ -21,7 +21,7 @@ type parser struct {
 	done   bool  // nothing more is to be read
 	err    error // for Parse to return
 
-	source         // the file that is being read
+	source          // the file that is being read
 	files  []string // those that are open, the outermost first
 
 	// RFC 2308 4: $TTL is the default for records without; RFC 1035 5.1 has
@@ -100,12 +100,16 @@ func (p *parser) mark() {
 	head := l.buf[:l.end]
 	switch {
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
-		p.find(Finding{Pos: Pos{p.file, 1, 1}, Severity: Warning, Rule: "byte-order-mark",
-			Message: "the file begins with a byte order mark, which is skipped", Remedy: "save it as UTF-8 without one"})
+		p.find(Finding{
+			Pos: Pos{p.file, 1, 1}, Severity: Warning, Rule: "byte-order-mark",
+			Message: "the file begins with a byte order mark, which is skipped", Remedy: "save it as UTF-8 without one",
+		})
 		l.pos = 3
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		p.find(Finding{Pos: Pos{p.file, 1, 1}, Rule: "byte-order-mark",
-			Message: "the file is in UTF-16, which no DNS server reads", Remedy: "save it as UTF-8 or ASCII"})
+		p.find(Finding{
+			Pos: Pos{p.file, 1, 1}, Rule: "byte-order-mark",
+			Message: "the file is in UTF-16, which no DNS server reads", Remedy: "save it as UTF-8 or ASCII",
+		})
 		l.pos, l.end, l.eof = 0, 0, true
 	}
 }
@@ -200,7 +204,7 @@ func (p *parser) setOwner(t *token) bool {
 	owner, f, at := appendName(p.owner[:0], p.text(t), p.originLower, &letters.lower)
 	p.owner = owner
 	if f != 0 {
-		p.nameFault(t, f, at, "the owner")
+		p.nameFault(t, f, at, "the owner "+quote(p.text(t)))
 		return false
 	}
 	p.ownerState = goodOwner
@@ -211,6 +215,7 @@ func (p *parser) setOwner(t *token) bool {
 // blank.
 func (p *parser) inherit(t *token) bool {
 	if p.ownerState == noOwner {
+		p.ownerState = lostOwner // once is enough
 		p.fail(t, 0, "owner-missing", "the line begins with a blank, so it takes the owner of the record before, but there is none in this file", "write an owner in the first column, or @ for the origin")
 	}
 	return p.ownerState == goodOwner
@@ -389,11 +394,11 @@ func (p *parser) warn(t *token, rule, message, remedy string) {
 	p.find(Finding{Pos: p.place(t, 0), Severity: Warning, Rule: rule, Message: message, Remedy: remedy})
 }
 
-// nameFault reports a name that cannot be read; what names its part in the
-// record.
+// nameFault reports a name that cannot be read; what says which, to begin a
+// message.
 func (p *parser) nameFault(t *token, f nameFault, at int, what string) bool {
 	message, remedy := f.text()
-	return p.fail(t, at, f.rule(), what+" "+quote(p.text(t))+" "+message, remedy)
+	return p.fail(t, at, f.rule(), what+" "+message, remedy)
 }
 
 // find counts and reports a finding, and ends the reading after too many.

@@ -37,6 +37,12 @@ func mayRefuse(t wire.Type, rule string) bool {
 	case "rdata-extra": // HINFO: a third string is joined to the second
 		return t == wire.TypeHINFO || t == dns.TypeUINFO || t == dns.TypeURI || t == dns.TypeCAA
 	case "number": // SOA: a unit without a number, numbers that overflow; dates out of the calendar
+		if t == dns.TypeL32 {
+			return true // it makes 0.0.0.0 of an IPv6 address
+		}
+		if t == dns.TypeNID || t == dns.TypeL64 {
+			return true // it looks at one of the three colons only, and not behind the last digit
+		}
 		return t == wire.TypeSOA || t == wire.TypeRRSIG || t == wire.TypeSIG
 	case "type": // a word of five letters and more ending in digits passes for TYPEnnn
 		return t == wire.TypeNSEC || t == wire.TypeNSEC3 || t == dns.TypeCSYNC
@@ -57,6 +63,8 @@ func mayAccept(t wire.Type, data []byte) bool {
 		return true // it wants quotes, or wants none; RFC 1035 5.1 leaves that to the author
 	case wire.TypeDNSKEY, dns.TypeCDNSKEY, wire.TypeKEY, dns.TypeRKEY, wire.TypeRRSIG, wire.TypeSIG:
 		return true // it knows no mnemonics of algorithms there, or in capitals only
+	case dns.TypeNID, dns.TypeL64:
+		return true // it wants leading zeros, which BIND does not write
 	case wire.TypeHINFO:
 		return true // RFC 1035 3.3.2: strings may be empty
 	}
@@ -195,6 +203,9 @@ func roadSeeds() []roadSeed {
 		{dns.TypeRP, "louie.trantor.umd.edu. LAM1.people"},
 		{dns.TypePX, "10 net2.it. PRMD-net2.ADMD-p400.C-it."},
 		{dns.TypeUID, "4294967295"},
+		{dns.TypeNID, "10 0014:4fff:ff20:ee64"},
+		{dns.TypeL32, "10 10.1.2.0"},
+		{dns.TypeL64, "10 2001:0DB8:1140:1000"},
 		{dns.TypeOPENPGPKEY, "AQID"},
 	}
 }

@@ -20,13 +20,8 @@ func checkService(data []byte) (message, remedy string) {
 	if n == 0 {
 		return "the record has no priority or target", "write a priority, a target and keys"
 	}
-	alias := data[0] == 0 && data[1] == 0
 	params := data[2+n:]
-	// RFC 9460 2.4.2: AliasMode has no use for parameters. RFC 9460 2.2: keys
-	// come once each, in increasing order.
-	if alias && len(params) > 0 {
-		return "a record of priority 0 is an alias, which has no keys", "remove the keys, or write a priority from 1 to 65535"
-	}
+	// RFC 9460 2.2: keys come once each, in increasing order.
 	last := -1
 	var mandatory []byte
 	var seen [3]bool
@@ -60,6 +55,12 @@ func checkService(data []byte) (message, remedy string) {
 		return checkMandatory(mandatory, params)
 	}
 	return "", ""
+}
+
+// aliasWithKeys reports whether valid RDATA of SVCB or HTTPS is an alias with
+// keys. They should not be there, and are ignored (RFC 9460 2.4.2).
+func aliasWithKeys(data []byte) bool {
+	return data[0] == 0 && data[1] == 0 && len(data) > 2+wire.NameLen(data[2:])
 }
 
 // checkMandatory is RFC 9460 8: the list is not empty, in order, does not name

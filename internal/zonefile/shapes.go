@@ -1,6 +1,7 @@
 package zonefile
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"geodns/internal/wire"
@@ -14,6 +15,8 @@ import (
 //	1  a number of 8 bits; 2 of 16; 4 of 32
 //	p  a time in seconds of 32 bits, units allowed
 //	a  a DNSSEC algorithm, number or mnemonic (RFC 4034 A.1)
+//	i  an IPv4 address
+//	g  64 bits as four groups of hexadecimal digits (RFC 6742 2.1.2)
 //	y  a record type (RRSIG)
 //	d  a date of RRSIG (RFC 4034 3.2)
 //	s  a character-string (RFC 1035 3.3)
@@ -45,6 +48,12 @@ func shape(t wire.Type) (kinds, names string) {
 		return "2n", "subtype,host"
 	case dns.TypeKX, dns.TypeRT, dns.TypeLP:
 		return "2n", "preference,host"
+	case dns.TypeNID:
+		return "2g", "preference,node ID"
+	case dns.TypeL32:
+		return "2i", "preference,locator"
+	case dns.TypeL64:
+		return "2g", "preference,locator"
 	case dns.TypePX:
 		return "2nn", "preference,RFC 822 name,X.400 name"
 	case dns.TypeRP, wire.TypeMINFO:
@@ -140,6 +149,8 @@ func expected(t wire.Type) string {
 		return "write an IPv4 address behind it"
 	case wire.TypeAAAA:
 		return "write an IPv6 address behind it"
+	case dns.TypeLOC:
+		return locForm
 	}
 	if _, names := shape(t); names != "" {
 		return "write " + strings.ReplaceAll(names, ",", ", ")
@@ -200,15 +211,20 @@ func fieldName(t wire.Type, k int) string {
 	return strings.Split(names, ",")[k]
 }
 
-// fieldText is "the preference of this MX record", to begin a message.
+// fieldText is "the digest of this DS record", to begin a message.
 func fieldText(t wire.Type, k int) string {
-	return "the " + fieldName(t, k) + " of this " + TypeString(t) + " record,"
+	return "the " + fieldName(t, k) + " of this " + TypeString(t) + " record"
+}
+
+// fieldValue is `the preference "x" of this MX record`, to begin a message.
+func fieldValue(t wire.Type, k int, text []byte) string {
+	return "the " + fieldName(t, k) + " " + quote(text) + " of this " + TypeString(t) + " record"
 }
 
 // unquoted refuses a quoted token for anything but strings.
 func (p *parser) unquoted(t wire.Type, k, at int) bool {
 	if tok := &p.lx.toks[at]; tok.quoted {
-		return p.fail(tok, 0, "syntax", fieldText(t, k)+" "+quote(p.text(tok))+", is quoted", "remove the quotes")
+		return p.fail(tok, 0, "syntax", fieldValue(t, k, p.text(tok))+" is quoted", "remove the quotes")
 	}
 	return true
 }
@@ -222,12 +238,12 @@ func (p *parser) nameField(t wire.Type, k, at int) bool {
 	data, f, where := appendName(p.data, p.text(tok), p.origin, &letters.kept)
 	p.data = data
 	if f != 0 {
-		return p.nameFault(tok, f, where, fieldText(t, k))
+		return p.nameFault(tok, f, where, fieldValue(t, k, p.text(tok)))
 	}
 	return true
 }
 
-// numberField reads the kinds 1, 2, 4, p, a, y and d.
+// numberField reads the kinds 1, 2, 4, p, a, i, g, y and d.
 func (p *parser) numberField(t wire.Type, kind byte, k, at int) bool {
 	if !p.unquoted(t, k, at) {
 		return false
@@ -253,6 +269,14 @@ func (p *parser) numberField(t wire.Type, kind byte, k, at int) bool {
 	case 'a':
 		octets, want = 1, "a number from 0 to 255, or a mnemonic such as ECDSAP256SHA256"
 		v, ok = algorithm(text)
+	case 'i':
+		var a [4]byte
+		want = "an IPv4 address"
+		a, ok = ipv4(text)
+		v = uint64(binary.BigEndian.Uint32(a[:]))
+	case 'g':
+		octets, want = 8, "four groups of hexadecimal digits with colons between, such as 0014:4fff:ff20:ee64"
+		v, ok = groups(text)
 	case 'y':
 		var typ wire.Type
 		octets, want = 2, "a record type"
@@ -265,7 +289,7 @@ func (p *parser) numberField(t wire.Type, kind byte, k, at int) bool {
 		v = uint64(when)
 	}
 	if !ok {
-		return p.fail(&p.lx.toks[at], 0, "number", fieldText(t, k)+" "+quote(text)+", is not "+want, "correct it")
+		return p.fail(&p.lx.toks[at], 0, "number", fieldValue(t, k, text)+" is not "+want, "correct it")
 	}
 	for i := octets - 1; i >= 0; i-- {
 		p.data = append(p.data, byte(v>>(8*i)))

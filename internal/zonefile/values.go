@@ -188,6 +188,28 @@ func ipv6Gap(a [16]byte, n, gap int) ([16]byte, bool) {
 	return a, true
 }
 
+// groups reads four groups of one to four hexadecimal digits with colons
+// between (RFC 6742 2.1.2).
+func groups(b []byte) (v uint64, ok bool) {
+	group, digits := 0, 0
+	var part uint64
+	for _, c := range b {
+		if c == ':' {
+			if digits == 0 || group == 3 {
+				return 0, false
+			}
+			v, part, digits, group = v<<16|part, 0, 0, group+1
+			continue
+		}
+		d := hexDigit(c)
+		if d < 0 || digits == 4 {
+			return 0, false
+		}
+		part, digits = part<<4|uint64(d), digits+1
+	}
+	return v<<16 | part, group == 3 && digits > 0
+}
+
 func hexDigit(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
