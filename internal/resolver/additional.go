@@ -5,8 +5,17 @@ import (
 	"geodns/internal/zone"
 )
 
-// maxExtra bounds the names for which additional data is looked up.
-const maxExtra = 64
+// These bound the names for which additional data is looked up: no datagram
+// holds more.
+const (
+	maxExtraUDP = 64
+	maxExtraTCP = 512
+)
+
+// enough reports whether no more additional data is to be looked up.
+func (v *Resolver) enough() bool {
+	return v.extra >= maxExtraTCP || v.extra >= maxExtraUDP && !v.in.TCP
+}
 
 // additional adds the addresses of the names that the answer leads to
 // (RFC 1035 3.3.9, RFC 2782, RFC 9460 4.1), as far as the zone has them.
@@ -54,7 +63,7 @@ func (v *Resolver) addresses(target []byte) {
 // lookup finds the node that holds a target's data: its own, or a wildcard's.
 // Below a cut that is glue.
 func (v *Resolver) lookup(target []byte) (zone.Node, bool) {
-	if v.extra >= maxExtra || !v.other.Set(target) || !v.z.Contains(v.other.Bytes()) {
+	if v.enough() || !v.other.Set(target) || !v.z.Contains(v.other.Bytes()) {
 		return zone.Node{}, false
 	}
 	v.extra++
@@ -175,7 +184,7 @@ func (v *Resolver) glue(cut []byte, s *zone.RRset) {
 				break
 			}
 			records = rest
-			if v.extra >= maxExtra {
+			if v.enough() {
 				v.r.TC = v.r.TC || pass == 0 && !v.in.TCP
 				break
 			}

@@ -319,6 +319,9 @@ func (v *Resolver) looped(owner []byte, s *zone.RRset) bool {
 // CNAME that it makes.
 func (v *Resolver) dname(m *zone.Match, name *wire.Name, owner []byte) (target []byte, o Outcome) {
 	s, _ := m.Node.Set(wire.TypeDNAME)
+	if v.synthesised(owner) {
+		return nil, Loop
+	}
 	v.dnameOnce(suffix(name, owner, m.Label), m.Node, &s)
 	to, _, _ := wire.NextRecord(s.Records)
 	head := int(name.Labels[m.Label])
@@ -344,6 +347,21 @@ func (v *Resolver) dname(m *zone.Match, name *wire.Name, owner []byte) (target [
 		return nil, Answered
 	}
 	return target, Answered
+}
+
+// synthesised reports whether a name has got its CNAME before: then a DNAME
+// leads back to it.
+func (v *Resolver) synthesised(owner []byte) bool {
+	if owner == nil {
+		return false // It is the first name of the chain.
+	}
+	for i := range v.r.Answer {
+		a := &v.r.Answer[i]
+		if a.Type == wire.TypeCNAME && (a.Owner == nil && wire.EqualFold(v.q.Name.Bytes(), owner) || wire.EqualFold(a.Owner, owner)) {
+			return true
+		}
+	}
+	return false
 }
 
 // dnameOnce adds a DNAME that is not yet in the answer.
