@@ -101,7 +101,7 @@ func (p *parser) foreign(t wire.Type, first int) bool {
 	if !p.foreignTokens(t, first) {
 		return false
 	}
-	line, starts := p.libraryLine(t, first)
+	line, starts, stoodIn := p.libraryLine(t, first)
 	if t == dns.TypeAPL && first == len(toks) {
 		return true
 	}
@@ -109,6 +109,9 @@ func (p *parser) foreign(t wire.Type, first int) bool {
 	if err != nil {
 		at, detail := locate(err, starts)
 		return p.foreignFault(t, first+at, detail)
+	}
+	if stoodIn != 0 {
+		data = realKeys(data, stoodIn)
 	}
 	p.data = append(p.data, data...)
 	if t == dns.TypeSVCB || t == dns.TypeHTTPS {
@@ -126,8 +129,9 @@ func (p *parser) foreign(t wire.Type, first int) bool {
 }
 
 // libraryLine writes the data of a record, from token first on, as a line that
-// the library reads, and says where in it each token begins.
-func (p *parser) libraryLine(t wire.Type, first int) (line []byte, starts []int) {
+// the library reads, says where in it each token begins, and by bits which
+// keys of SVCB others stand in for.
+func (p *parser) libraryLine(t wire.Type, first int) (line []byte, starts []int, stoodIn uint16) {
 	toks := p.lx.toks[first:]
 	line = append(append(p.scratch[:0], ". 0 IN "...), TypeString(t)...)
 	starts = make([]int, 0, len(toks))
@@ -140,13 +144,21 @@ func (p *parser) libraryLine(t wire.Type, first int) (line []byte, starts []int)
 		if tok.quoted {
 			line = append(line, '"')
 		}
-		line = append(line, p.text(tok)...)
+		text := p.text(tok)
+		if (t == dns.TypeSVCB || t == dns.TypeHTTPS) && i > 1 && !tok.quoted && !tok.glued {
+			if key, length, ok := standInKey(text); ok {
+				line = strconv.AppendInt(append(line, "key"...), int64(key), 10)
+				text = text[length:]
+				stoodIn |= 1 << (key - standIn)
+			}
+		}
+		line = append(line, text...)
 		if tok.quoted {
 			line = append(line, '"')
 		}
 	}
 	p.scratch = append(line, '\n')
-	return p.scratch, starts
+	return p.scratch, starts, stoodIn
 }
 
 // foreignTokens refuses what the library would read as something else than it

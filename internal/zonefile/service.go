@@ -1,6 +1,11 @@
 package zonefile
 
-import "geodns/internal/wire"
+import (
+	"bytes"
+	"slices"
+
+	"geodns/internal/wire"
+)
 
 // The keys of SVCB and HTTPS that depend on others (RFC 9460 14.3.2).
 const (
@@ -96,4 +101,38 @@ func hasKey(params []byte, key int) bool {
 		params = params[4+(int(params[2])<<8|int(params[3])):]
 	}
 	return false
+}
+
+// The library takes the value of a known key in that key's own form only, even
+// where the key is written as a number, and the value as plain octets (RFC 9460
+// 2.1). For it such keys are written as private ones, standIn further on
+// (RFC 9460 14.3.1), and put right in the RDATA.
+const (
+	standIn   = 65280
+	knownKeys = 9 // 0 to 8 have names
+)
+
+// standInKey returns the key that stands in for one that a token, such as
+// key3=, names by number; ok is false for all others.
+func standInKey(text []byte) (key, length int, ok bool) {
+	if len(text) < 4 || string(text[:3]) != "key" || text[3] < '0' || text[3] >= '0'+knownKeys || len(text) > 4 && text[4] != '=' {
+		return 0, 0, false
+	}
+	return standIn + int(text[3]-'0'), 4, true
+}
+
+// realKeys puts the keys right that others stand in for, by the bits of which,
+// and all keys in order (RFC 9460 2.2). data is valid RDATA of SVCB or HTTPS.
+func realKeys(data []byte, which uint16) []byte {
+	at := 2 + wire.NameLen(data[2:])
+	var params [][]byte
+	for rest := data[at:]; len(rest) >= 4; {
+		end := min(4+(int(rest[2])<<8|int(rest[3])), len(rest))
+		if key := int(rest[0])<<8 | int(rest[1]); key >= standIn && key < standIn+knownKeys && which>>(key-standIn)&1 != 0 {
+			rest[0], rest[1] = 0, byte(key-standIn)
+		}
+		params, rest = append(params, bytes.Clone(rest[:end])), rest[end:]
+	}
+	slices.SortStableFunc(params, func(a, b []byte) int { return bytes.Compare(a[:2], b[:2]) })
+	return append(data[:at], slices.Concat(params...)...)
 }
