@@ -80,12 +80,12 @@ func (v *Resolver) denyExpansion(name *wire.Name, m *zone.Match) {
 // denyDS adds a cut's DS, or proves that it has none (RFC 4035 3.1.4,
 // RFC 5155 7.2.7).
 func (v *Resolver) denyDS(n zone.Node, cut []byte) {
+	if !v.z.Signed() {
+		return // What nobody signed proves nothing.
+	}
 	if s, ok := n.Set(wire.TypeDS); ok {
 		v.r.Authority = append(v.r.Authority, wire.Set{Owner: cut, Type: s.Type, TTL: s.TTL, Records: s.Records})
 		v.r.Authority = signatures(v.r.Authority, cut, n, s.Type, s.TTL)
-		return
-	}
-	if !v.proving() {
 		return
 	}
 	if v.z.NSEC3() {

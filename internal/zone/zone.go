@@ -14,6 +14,7 @@ type Zone struct {
 	labels int // of the apex
 	node   Node
 	serial uint32
+	signed bool // the SOA has an RRSIG
 	// order is the canonical order of the names with NSEC, or of the NSEC3
 	// owners; nil for unsigned zones.
 	order *order
@@ -38,8 +39,9 @@ func (z *Zone) Bytes() int {
 	return n
 }
 
-// Signed reports whether the zone has NSEC or NSEC3 chains.
-func (z *Zone) Signed() bool { return z.order != nil }
+// Signed reports whether the zone can prove what it says and what it hasn't: it
+// has signatures, and an NSEC or NSEC3 chain.
+func (z *Zone) Signed() bool { return z.signed && z.order != nil }
 
 // ApexNode is the node of the apex.
 func (z *Zone) ApexNode() Node { return z.node }
@@ -91,6 +93,7 @@ func (z *Zone) refresh() *Problem {
 	}
 	data, _, _ := wire.NextRecord(soa.Records)
 	z.node, z.serial = n, soaSerial(data)
+	_, z.signed = n.Signatures(wire.TypeSOA)
 	return nil
 }
 
