@@ -158,10 +158,10 @@ func (t *Table) own(h uint64, owned map[uint64]bool) *bucket {
 	}
 	b := &bucket{count: old.count}
 	b.slots = make([]slot, 1<<bits.Len(uint(old.count*2+1)))
-	for _, s := range old.slots {
-		if s.zone != nil {
-			b.insert(s)
-		}
+	if len(b.slots) == len(old.slots) {
+		copy(b.slots, old.slots)
+	} else {
+		b.insertAll(old.slots)
 	}
 	t.buckets[i] = b
 	owned[i] = true
@@ -173,6 +173,14 @@ func (b *bucket) insert(s slot) {
 		if at := &b.slots[i&uint64(len(b.slots)-1)]; at.zone == nil {
 			*at = s
 			return
+		}
+	}
+}
+
+func (b *bucket) insertAll(slots []slot) {
+	for _, s := range slots {
+		if s.zone != nil {
+			b.insert(s)
 		}
 	}
 }

@@ -36,14 +36,10 @@ func (z *Zone) Apply(c *Changeset) (*Zone, error) {
 		return nil, err
 	}
 	e.link()
-	e.write()
-	if p := n.refresh(); p != nil {
-		return nil, p
+	if err := e.write(); err != nil {
+		return nil, err
 	}
-	if _, ok := n.node.Set(wire.TypeNS); !ok {
-		return nil, noNS
-	}
-	n.tidy(&e)
+	n.tidy()
 	return &n, nil
 }
 
@@ -106,30 +102,27 @@ func (e *edit) add(rr *wire.RR) error {
 	if err != nil {
 		return err
 	}
-	p := d.draft.add(rr, false)
-	if p == nil && d.sets[d.find(rr.Type, coveredBy(rr))].repeats(rr.Data) {
-		p = duplicate
-	}
-	if p != nil {
+	switch p := d.draft.add(rr, false); p {
+	case nil:
+		return nil
+	case duplicate:
+		return fmt.Errorf("%s: a record of type %d is to come that is there already", wire.NameString(rr.Owner), rr.Type)
+	default:
 		return fmt.Errorf("%s: %w", wire.NameString(rr.Owner), p)
 	}
-	return nil
 }
 
-// repeats reports whether the last record of a long set, which add takes
-// unseen, stood in it before.
-func (s *draftSet) repeats(data []byte) bool {
-	if s.count <= 17 {
-		return false
-	}
-	rest := *s
-	rest.records = s.records[:len(s.records)-2-len(data)]
-	return rest.has(data)
-}
-
-// check holds the rules of single names.
+// check holds the rules of single names, before anything is written.
 func (e *edit) check() error {
 	for _, d := range e.order {
+		if len(d.rel) == 0 {
+			if d.find(wire.TypeSOA, 0) < 0 {
+				return noSOA
+			}
+			if d.find(wire.TypeNS, 0) < 0 {
+				return noNS
+			}
+		}
 		if p := d.conflict(); p != nil {
 			return fmt.Errorf("%s: %w", wire.NameString(append(d.rel[:len(d.rel):len(d.rel)], e.z.apex...)), p)
 		}
@@ -165,7 +158,7 @@ func (e *edit) link() {
 }
 
 // write appends the nodes that changed, and leads the index to them.
-func (e *edit) write() {
+func (e *edit) write() error {
 	z := e.z
 	places := make([]uint32, len(e.order))
 	for i, d := range e.order {
@@ -177,6 +170,9 @@ func (e *edit) write() {
 			d.encode(mem)
 			places[i] = pos
 		}
+	}
+	if len(z.chunks) > maxChunks {
+		return zoneTooLarge
 	}
 	if z.index.full(len(e.order)) || uint64(z.units()) > uint64(z.index.place)+1 {
 		z.index = z.index.rebuilt(&z.arena, int(z.index.names)+len(e.order))
@@ -190,15 +186,16 @@ func (e *edit) write() {
 			w.remove(d.rel)
 		}
 	}
+	if p := z.refresh(); p != nil {
+		return p
+	}
 	e.reorder(places)
+	return nil
 }
 
 // reorder brings the order of NSEC or NSEC3 names up to the change.
 func (e *edit) reorder(places []uint32) {
 	z := e.z
-	if z.refresh() != nil {
-		return // Apply says why.
-	}
 	nsec3, signed := chainOf(z.node)
 	if !signed || z.order == nil || z.order.nsec3 != nsec3 {
 		if signed || z.order != nil {
@@ -220,7 +217,7 @@ func (e *edit) reorder(places []uint32) {
 
 // tidy copies a zone of which too much is no more, or that lies in too many
 // small chunks.
-func (z *Zone) tidy(e *edit) {
+func (z *Zone) tidy() {
 	if z.wasteful() && z.total > 4096 || len(z.chunks) > 8+z.total/(chunkSize/4) {
 		z.compact()
 		if z.order != nil {

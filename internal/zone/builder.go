@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 
 	"geodns/internal/wire"
 )
@@ -23,6 +24,9 @@ type Builder struct {
 	cur     draft  // the name at hand, which has no node yet
 	hash    uint64 // of cur's name
 	records int
+	// places are where the nodes stand that were written, in that order: what
+	// walks over all of them goes through memory from one end to the other.
+	places []uint32
 
 	// early holds the records before the SOA, which is what says where the
 	// apex is.
@@ -37,7 +41,11 @@ type later struct {
 	cname, other bool
 }
 
-const firstChunk = 64 << 10
+const (
+	firstChunk = 64 << 10 // octets
+	// keptPlaces is how many places a Builder keeps room for between zones.
+	keptPlaces = 64 << 10
+)
 
 // NewBuilder returns a Builder.
 func NewBuilder() *Builder {
@@ -62,6 +70,10 @@ func (b *Builder) Reset(names int) {
 	b.apex, b.records = nil, 0
 	b.cur.rel, b.cur.sets = b.cur.rel[:0], b.cur.sets[:0]
 	b.early, b.aside, b.late = nil, nil, nil
+	if cap(b.places) > keptPlaces {
+		b.places = nil
+	}
+	b.places = b.places[:0]
 }
 
 // Apex is the zone's name once its SOA has come, else nil.
@@ -105,7 +117,10 @@ func (b *Builder) addEarly(rr *wire.RR) *Problem {
 
 func (b *Builder) add(rr *wire.RR) *Problem {
 	if len(b.arena.chunks) >= maxChunks {
-		return &Problem{Rule: "zone-too-large", Message: "the zone is larger than 16 GiB", Remedy: "delegate a part of it"}
+		return zoneTooLarge
+	}
+	if 2+len(rr.Data) > maxRecords {
+		return setTooLong
 	}
 	if !wire.HasSuffix(rr.Owner, b.apex) {
 		return &Problem{Rule: "out-of-zone", Message: wire.NameString(rr.Owner) + " is not in the zone " + wire.NameString(b.apex), Remedy: "move it to its own zone, or mind the final dot"}
@@ -203,43 +218,37 @@ func (b *Builder) flush() {
 	if len(b.cur.sets) == 0 {
 		return
 	}
-	b.cur.unique()
-	pos := b.append(&b.cur)
+	pos := b.append(&b.cur, b.places)
 	w := writer{x: &b.index, a: &b.arena}
 	w.putNew(b.hash, pos)
+	b.places = append(b.places, pos)
 	b.cur.sets = b.cur.sets[:0]
 }
 
 // append writes a draft's node, and sees that there is room for it in the
-// index.
-func (b *Builder) append(d *draft) uint32 {
+// index. places are all nodes so far, if that is known.
+func (b *Builder) append(d *draft, places []uint32) uint32 {
 	mem, pos := b.arena.alloc(d.size())
 	d.encode(mem)
 	if b.index.full(1) || pos > b.index.place {
-		b.index = b.index.rebuilt(&b.arena, int(b.index.names)*2)
+		names := int(b.index.names) * 2
+		if places != nil {
+			b.index = indexOf(places, &b.arena, b.index.seed, names)
+		} else {
+			b.index = b.index.rebuilt(&b.arena, names)
+		}
 	}
 	return pos
 }
 
 // write appends a draft's node and leads the index to it.
 func (b *Builder) write(d *draft) {
-	pos := b.append(d)
+	pos := b.append(d, nil)
 	if old, _, _, ok := b.index.find(&b.arena, b.index.hashRel(d.rel), nil, d.rel); ok {
 		b.arena.live -= old.size()
 	}
 	w := writer{x: &b.index, a: &b.arena}
 	w.put(d.rel, pos)
-}
-
-// rebuilt is the index in a new size.
-func (x *index) rebuilt(a *arena, names int) index {
-	n := newIndex(x.seed, names, a.units())
-	w := writer{x: &n, a: a}
-	x.each(func(pos uint32) bool {
-		w.putNew(n.hashRel(Node{a.at(pos)}.Rel()), pos)
-		return true
-	})
-	return n
 }
 
 // Finish returns the zone. The Builder is to be Reset before it is used again.
@@ -268,6 +277,8 @@ func (b *Builder) Finish() (*Zone, []*Problem) {
 	return z, problems
 }
 
+var zoneTooLarge = &Problem{Rule: "zone-too-large", Message: "the zone is larger than 16 GiB", Remedy: "delegate a part of it"}
+
 var noNS = &Problem{Rule: "no-ns", Message: "the apex has no NS record", Remedy: "name the zone's name servers: `@ NS ns1`"}
 
 // merge adds what was put aside to the nodes.
@@ -289,8 +300,16 @@ func (b *Builder) merge() (problems []*Problem) {
 				problems = append(problems, at(rel, b.apex, p))
 			}
 		}
-		d.unique()
 		b.write(&d)
+	}
+	if b.late != nil {
+		// Some nodes are no more.
+		b.places = b.places[:0]
+		b.index.each(func(pos uint32) bool {
+			b.places = append(b.places, pos)
+			return true
+		})
+		slices.Sort(b.places)
 	}
 	b.late, b.aside = nil, nil
 	return problems
@@ -313,13 +332,8 @@ func (b *Builder) link() (problems []*Problem) {
 	}
 	families := map[string]*family{}
 	apex := &family{}
-	var names []uint32
-	b.index.each(func(pos uint32) bool {
-		names = append(names, pos)
-		return true
-	})
 	var d draft
-	for _, pos := range names {
+	for _, pos := range b.places {
 		n := Node{b.arena.at(pos)}
 		if f := n.flags(); f&flagDNAME != 0 || f&flagCNAME != 0 {
 			d.load(n)
@@ -397,15 +411,7 @@ func (z *Zone) compact() {
 		places = append(places, place)
 		return true
 	})
-	x := newIndex(z.index.seed, len(places), to.units())
-	w := writer{x: &x, a: &to}
-	for _, pos := range places {
-		w.putNew(x.hashRel(Node{to.at(pos)}.Rel()), pos)
-	}
-	z.arena, z.index = to, x
+	z.index = indexOf(places, &to, z.index.seed, len(places))
+	z.arena = to
 	z.refresh()
 }
-
-// newIndexSlots is how many slots n names take: filled to two thirds, it is
-// about two probes for a hit, under five for a miss.
-func newIndexSlots(n int) uint32 { return uint32(max(n+n/2+1, 4)) }

@@ -10,32 +10,11 @@ import (
 // to old gives what new holds. Time grows with the zones. An RRset whose TTL
 // changed goes and comes as a whole.
 func Diff(old, new *Zone) *Changeset {
-	c := &Changeset{}
-	old.each2(new, func(owner []byte, a, b Node) {
-		for it := a.All(); it.Next(); {
-			s := it.Set
-			other, ok := matching(b, &s)
-			if ok && other.TTL == s.TTL && bytes.Equal(other.Records, s.Records) {
-				continue
-			}
-			c.Del = missing(c.Del, owner, &s, &other, ok && other.TTL == s.TTL)
-		}
-	})
-	new.each2(old, func(owner []byte, a, b Node) {
-		for it := a.All(); it.Next(); {
-			s := it.Set
-			other, ok := matching(b, &s)
-			if ok && other.TTL == s.TTL && bytes.Equal(other.Records, s.Records) {
-				continue
-			}
-			c.Add = missing(c.Add, owner, &s, &other, ok && other.TTL == s.TTL)
-		}
-	})
-	return c
+	return &Changeset{Del: old.beyond(new), Add: new.beyond(old)}
 }
 
-// each2 walks over z's names, with the node of the same name in other.
-func (z *Zone) each2(other *Zone, f func(owner []byte, a, b Node)) {
+// beyond lists the records of z that other doesn't have.
+func (z *Zone) beyond(other *Zone) (list []wire.RR) {
 	empty := Node{[]byte{0, 0, 0, 0}}
 	z.index.each(func(pos uint32) bool {
 		a := Node{z.at(pos)}
@@ -44,9 +23,22 @@ func (z *Zone) each2(other *Zone, f func(owner []byte, a, b Node)) {
 		if !ok {
 			b = empty
 		}
-		f(append(append(make([]byte, 0, len(rel)+len(z.apex)), rel...), z.apex...), a, b)
+		var owner []byte // made for names that differ only
+		for it := a.All(); it.Next(); {
+			s := &it.Set
+			o, ok := matching(b, s)
+			ok = ok && o.TTL == s.TTL
+			if ok && bytes.Equal(o.Records, s.Records) {
+				continue
+			}
+			if owner == nil {
+				owner = append(append(make([]byte, 0, len(rel)+len(z.apex)), rel...), z.apex...)
+			}
+			list = missing(list, owner, s, &o, ok)
+		}
 		return true
 	})
+	return list
 }
 
 // matching is the set of a node that has the same type, and covers the same.

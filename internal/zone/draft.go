@@ -47,7 +47,20 @@ type draftSet struct {
 	ttl          uint32
 	records      []byte
 	count        int
+	// own: the records are the draft's own memory, not a node's.
+	own bool
+	// seen are the keys of the records of a long set that was looked through
+	// often (scans), so that a set of n records costs n, not its square.
+	scans int
+	seen  map[string]struct{}
 }
+
+const (
+	// longSet is up to how many records a set is always looked through.
+	longSet = 16
+	// maxScans is how often a longer one is before its keys are kept.
+	maxScans = 8
+)
 
 // load makes d the contents of a node. The records stay the node's: they are
 // copied when they change (their capacity is cut to their length).
@@ -58,7 +71,10 @@ func (d *draft) load(n Node) {
 	d.sets = d.sets[:0]
 	for it := n.All(); it.Next(); {
 		s := &it.Set
-		d.sets = append(d.sets, draftSet{s.Type, s.Covered(), s.TTL, s.Records[:len(s.Records):len(s.Records)], s.Count()})
+		d.sets = append(d.sets, draftSet{
+			typ: s.Type, covered: s.Covered(), ttl: s.TTL,
+			records: s.Records[:len(s.Records):len(s.Records)], count: s.Count(),
+		})
 	}
 }
 
@@ -106,6 +122,9 @@ func single(t wire.Type) string {
 // alone, with a warning. lowest: of two TTLs in one set the lower one holds,
 // with a warning (RFC 2181 5.2); else the record's.
 func (d *draft) add(rr *wire.RR, lowest bool) *Problem {
+	if 2+len(rr.Data) > maxRecords {
+		return setTooLong
+	}
 	covered := coveredBy(rr)
 	i := d.find(rr.Type, covered)
 	if i < 0 {
@@ -123,22 +142,25 @@ func (d *draft) add(rr *wire.RR, lowest bool) *Problem {
 		if !d.reuse {
 			records = nil
 		}
-		*s = draftSet{rr.Type, covered, rr.TTL, wire.AppendRecord(records, rr.Data), 1}
+		*s = draftSet{typ: rr.Type, covered: covered, ttl: rr.TTL, records: wire.AppendRecord(records, rr.Data), count: 1, own: true}
 		return nil
 	}
 	s := &d.sets[i]
-	// Long sets are looked through once, by encode.
-	if s.count <= 16 && s.has(rr.Data) {
+	if s.has(rr.Data) {
 		return duplicate
 	}
 	if why := single(rr.Type); why != "" {
 		return &Problem{Rule: "single", Message: "a second record: " + why, Remedy: "keep one of them"}
 	}
 	if len(s.records)+2+len(rr.Data) > maxRecords {
-		return &Problem{Rule: "set-too-long", Message: "the RRset is longer than any message can carry (64 KiB)", Remedy: "spread its records over several names"}
+		return setTooLong
 	}
 	s.records = wire.AppendRecord(s.records, rr.Data)
+	s.own = true
 	s.count++
+	if s.seen != nil {
+		s.seen[string(dataKey(nil, s.typ, rr.Data))] = struct{}{}
+	}
 	if s.ttl == rr.TTL {
 		return nil
 	}
@@ -151,9 +173,23 @@ func (d *draft) add(rr *wire.RR, lowest bool) *Problem {
 	return p
 }
 
-var duplicate = &Problem{Rule: "duplicate", Warning: true, Message: "the record stands twice", Remedy: "one of them is left out"}
+var (
+	duplicate  = &Problem{Rule: "duplicate", Warning: true, Message: "the record stands twice", Remedy: "one of them is left out"}
+	setTooLong = &Problem{Rule: "set-too-long", Message: "the RRset is longer than any message can carry (64 KiB)", Remedy: "spread its records over several names"}
+)
 
+// has reports whether a record is in the set.
 func (s *draftSet) has(data []byte) bool {
+	if s.count > longSet && s.seen == nil {
+		if s.scans++; s.scans > maxScans {
+			s.keep()
+		}
+	}
+	if s.seen != nil {
+		var buf [wire.MaxName + 1]byte
+		_, ok := s.seen[string(dataKey(buf[:0], s.typ, data))]
+		return ok
+	}
 	for r := s.records; ; {
 		have, rest, ok := wire.NextRecord(r)
 		if !ok {
@@ -166,25 +202,51 @@ func (s *draftSet) has(data []byte) bool {
 	}
 }
 
-// sameData compares RDATA; names in it that DNS compares without case, are.
-func sameData(t wire.Type, a, b []byte) bool {
-	switch t {
-	case wire.TypeNS, wire.TypeCNAME, wire.TypePTR, wire.TypeDNAME, wire.TypeMX, wire.TypeSRV:
-		// Numbers in front of the name might fold by chance only if they
-		// differ by 32 in an octet that looks like a letter: so they are
-		// compared as they are.
-		at := 0
-		if t == wire.TypeMX {
-			at = 2
-		} else if t == wire.TypeSRV {
-			at = 6
+// keep notes the keys of all records.
+func (s *draftSet) keep() {
+	s.seen = make(map[string]struct{}, s.count+1)
+	for r := s.records; ; {
+		data, rest, ok := wire.NextRecord(r)
+		if !ok {
+			return
 		}
-		if len(a) < at || len(b) < at {
-			return bytes.Equal(a, b)
-		}
-		return bytes.Equal(a[:at], b[:at]) && wire.EqualFold(a[at:], b[at:])
+		s.seen[string(dataKey(nil, s.typ, data))] = struct{}{}
+		r = rest
 	}
-	return bytes.Equal(a, b)
+}
+
+// nameIn says where in a type's RDATA a name begins that takes up its rest, and
+// that DNS compares without case; ok is false for types without such a name.
+func nameIn(t wire.Type) (at int, ok bool) {
+	switch t {
+	case wire.TypeNS, wire.TypeCNAME, wire.TypePTR, wire.TypeDNAME:
+		return 0, true
+	case wire.TypeMX:
+		return 2, true
+	case wire.TypeSRV:
+		return 6, true
+	}
+	return 0, false
+}
+
+// sameData compares RDATA. Of the types with a name, the numbers in front of it
+// are compared as they are: they are no letters.
+func sameData(t wire.Type, a, b []byte) bool {
+	at, ok := nameIn(t)
+	if !ok || len(a) < at || len(b) < at {
+		return bytes.Equal(a, b)
+	}
+	return bytes.Equal(a[:at], b[:at]) && wire.EqualFold(a[at:], b[at:])
+}
+
+// dataKey is a key that two RDATA share if sameData holds for them: data
+// itself, or a copy in dst.
+func dataKey(dst []byte, t wire.Type, data []byte) []byte {
+	at, ok := nameIn(t)
+	if !ok || len(data) < at {
+		return data
+	}
+	return wire.AppendLower(append(dst, data[:at]...), data[at:])
 }
 
 // del takes a record out, and reports whether it was there. The TTL does not
@@ -202,9 +264,7 @@ func (d *draft) del(rr *wire.RR) bool {
 		}
 		end := at + 2 + len(data)
 		if sameData(s.typ, data, rr.Data) {
-			kept := make([]byte, 0, len(s.records)-(end-at))
-			s.records = append(append(kept, s.records[:at]...), s.records[end:]...)
-			s.count--
+			s.cut(at, end)
 			if s.count == 0 {
 				d.sets = append(d.sets[:i], d.sets[i+1:]...)
 			}
@@ -213,6 +273,19 @@ func (d *draft) del(rr *wire.RR) bool {
 		at = end
 	}
 	return false
+}
+
+// cut takes the record out that stands at records[at:end].
+func (s *draftSet) cut(at, end int) {
+	if s.seen != nil {
+		delete(s.seen, string(dataKey(nil, s.typ, s.records[at+2:end])))
+	}
+	if !s.own {
+		s.records = bytes.Clone(s.records)
+		s.own = true
+	}
+	s.records = append(s.records[:at], s.records[end:]...)
+	s.count--
 }
 
 // conflict says what rules the sets of one name break together.
@@ -314,30 +387,4 @@ func (d *draft) encode(b []byte) {
 		at += setHeader + copy(b[at+setHeader:], s.records)
 	}
 	binary.BigEndian.PutUint16(b[at:], 0)
-}
-
-// unique drops records that stand twice in long sets.
-func (d *draft) unique() {
-	for i := range d.sets {
-		s := &d.sets[i]
-		if s.count <= 16 {
-			continue
-		}
-		seen := make(map[string]bool, s.count)
-		kept := make([]byte, 0, len(s.records))
-		count := 0
-		for r := s.records; ; {
-			data, rest, ok := wire.NextRecord(r)
-			if !ok {
-				break
-			}
-			if !seen[string(data)] {
-				seen[string(data)] = true
-				kept = wire.AppendRecord(kept, data)
-				count++
-			}
-			r = rest
-		}
-		s.records, s.count = kept, count
-	}
 }

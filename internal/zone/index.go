@@ -43,12 +43,37 @@ func newIndex(seed uint64, n, units int) index {
 	}
 	n = (int(x.slots) + pageSize - 1) / pageSize
 	x.slots = uint32(n * pageSize)
-	all := make([]page, n)
 	x.pages = make([]*page, n)
-	for i := range all {
-		x.pages[i] = &all[i]
+	for i := range x.pages {
+		// Each by itself, so that a page that was replaced can be freed.
+		x.pages[i] = new(page)
 	}
 	return x
+}
+
+// newIndexSlots is how many slots n names take: filled to two thirds, it is
+// about two probes for a hit, under five for a miss.
+func newIndexSlots(n int) uint32 { return uint32(max(n+n/2+1, 4)) }
+
+// indexOf is an index, for that many names, of the nodes at places.
+func indexOf(places []uint32, a *arena, seed uint64, names int) index {
+	x := newIndex(seed, names, a.units())
+	w := writer{x: &x, a: a}
+	for _, pos := range places {
+		w.putNew(x.hashRel(Node{a.at(pos)}.Rel()), pos)
+	}
+	return x
+}
+
+// rebuilt is the index in a new size.
+func (x *index) rebuilt(a *arena, names int) index {
+	n := newIndex(x.seed, names, a.units())
+	w := writer{x: &n, a: a}
+	x.each(func(pos uint32) bool {
+		w.putNew(n.hashRel(Node{a.at(pos)}.Rel()), pos)
+		return true
+	})
+	return n
 }
 
 func (x *index) slot(i uint32) uint32 {

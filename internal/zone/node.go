@@ -83,10 +83,11 @@ type RRset struct {
 
 // Covered is the type that an RRSIG set covers, else 0.
 func (s *RRset) Covered() wire.Type {
-	if s.Type != wire.TypeRRSIG && s.Type != wire.TypeSIG || len(s.Records) < 4 {
+	if s.Type != wire.TypeRRSIG && s.Type != wire.TypeSIG {
 		return 0
 	}
-	return wire.Covered(s.Records[2:])
+	data, _, _ := wire.NextRecord(s.Records)
+	return wire.Covered(data)
 }
 
 // Count is how many records the set has.
