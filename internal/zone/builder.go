@@ -39,6 +39,7 @@ type Builder struct {
 type later struct {
 	head         int // the last entry in Builder.aside, plus one
 	cname, other bool
+	only         map[wire.Type][]byte // see keep
 }
 
 const (
@@ -185,9 +186,17 @@ func (b *Builder) putAside(pos uint32, rel []byte, rr *wire.RR) *Problem {
 	if l == nil {
 		l = &later{}
 		for it := (Node{b.arena.at(pos)}).All(); it.Next(); {
+			data, _, _ := wire.NextRecord(it.Set.Records)
 			l.note(it.Set.Type)
+			l.keep(it.Set.Type, data)
 		}
 		b.late[string(rel)] = l
+	}
+	if have, ok := l.only[rr.Type]; ok {
+		if sameData(rr.Type, have, rr.Data) {
+			return duplicate
+		}
+		return second(rr.Type)
 	}
 	before := *l
 	l.note(rr.Type)
@@ -201,7 +210,20 @@ func (b *Builder) putAside(pos uint32, rel []byte, rr *wire.RR) *Problem {
 	b.aside = binary.BigEndian.AppendUint32(b.aside, rr.TTL)
 	b.aside = wire.AppendRecord(b.aside, rr.Data)
 	l.head = at + 1
+	l.keep(rr.Type, rr.Data)
 	return nil
+}
+
+// keep remembers the record of a type that may stand once, to compare others
+// with.
+func (l *later) keep(t wire.Type, data []byte) {
+	if single(t) == "" {
+		return
+	}
+	if l.only == nil {
+		l.only = map[wire.Type][]byte{}
+	}
+	l.only[t] = bytes.Clone(data)
 }
 
 func (l *later) note(t wire.Type) {

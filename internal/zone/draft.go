@@ -118,6 +118,10 @@ func single(t wire.Type) string {
 	return ""
 }
 
+func second(t wire.Type) *Problem {
+	return &Problem{Rule: "single", Message: "a second record: " + single(t), Remedy: "keep one of them"}
+}
+
 // add puts a record into the draft. A record that is there already is left
 // alone, with a warning. lowest: of two TTLs in one set the lower one holds,
 // with a warning (RFC 2181 5.2); else the record's.
@@ -149,8 +153,8 @@ func (d *draft) add(rr *wire.RR, lowest bool) *Problem {
 	if s.has(rr.Data) {
 		return duplicate
 	}
-	if why := single(rr.Type); why != "" {
-		return &Problem{Rule: "single", Message: "a second record: " + why, Remedy: "keep one of them"}
+	if single(rr.Type) != "" {
+		return second(rr.Type)
 	}
 	if len(s.records)+2+len(rr.Data) > maxRecords {
 		return setTooLong
