@@ -39,17 +39,18 @@ func (w *worker) answer(req []byte, _ addr, udp bool, out []byte) []byte {
 	a := w.answers
 	q, r := &a.query, a.reply
 	verdict := q.Parse(req, !udp)
+	w.countQuestion(q)
 	switch verdict {
 	case wire.Drop:
 		return nil
 	case wire.Reject:
 		r.Reset()
 		r.Rcode = q.Rcode
-		w.n[Rejected]++
+		w.count(Rejected)
 	default:
 		asked := resolver.Asked{TCP: !udp, Draw: w.rng.Uint64(), Identity: a.identity}
 		outcome := a.resolver.Resolve(a.live.Load(), q, asked, r)
-		w.n[firstOutcome+Counter(outcome)]++
+		w.count(firstOutcome + Counter(outcome))
 	}
 	x := &a.response
 	if udp {
@@ -60,8 +61,36 @@ func (w *worker) answer(req []byte, _ addr, udp bool, out []byte) []byte {
 		x.Keepalive = uint16(min(w.idle/(100*time.Millisecond), 0xffff))
 	}
 	res := a.encoder.Append(out, req, q, r, x)
-	w.n[firstRcode+Counter(r.Rcode&(Rcodes-1))]++
+	w.countReply(r, res)
 	return res
+}
+
+// flagTC is TC in the third octet of the header (RFC 1035 4.1.1).
+const flagTC = 1 << 1
+
+// countQuestion counts what a request asked for and with.
+func (w *worker) countQuestion(q *wire.Query) {
+	if q.QuestionLen > 0 {
+		w.count(typeCounter(q.Type))
+	}
+	if !q.EDNS.Present {
+		return
+	}
+	w.count(EDNS)
+	if q.EDNS.DO {
+		w.count(DNSSEC)
+	}
+	if q.EDNS.ECS.Present {
+		w.count(Subnet)
+	}
+}
+
+// countReply counts what is answered.
+func (w *worker) countReply(r *wire.Reply, res []byte) {
+	w.count(firstRcode + Counter(r.Rcode&(Rcodes-1)))
+	if len(res) >= headerLen && res[2]&flagTC != 0 {
+		w.count(Truncated)
+	}
 }
 
 // chaosText packs a text as a TXT RRset of one string (RFC 1035 3.3.14); none

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"geodns/internal/resolver"
@@ -45,13 +46,27 @@ const (
 
 	Rejected // messages that were malformed, or of an unknown opcode or EDNS version
 
+	Truncated // replies with TC set (RFC 2181 9)
+	EDNS      // messages with a valid OPT (RFC 6891)
+	DNSSEC    // those of them with DO set (RFC 3225)
+	Subnet    // those of them with a client subnet (RFC 7871)
+
 	// From firstOutcome on stand the questions by what became of them, from
-	// firstRcode on the replies by their RCODE; see Counters.Outcome and Rcode.
+	// firstRcode on the replies by their RCODE, from firstType on the questions
+	// by their type; then the histograms. See the methods of Counters.
 	firstOutcome
 	firstRcode = firstOutcome + Counter(resolver.Outcomes)
+	firstType  = firstRcode + Rcodes
+
+	firstUDPSize     = firstType + Types
+	firstTCPSize     = firstUDPSize + sizeBuckets
+	firstUDPDuration = firstTCPSize + sizeBuckets
+	firstTCPDuration = firstUDPDuration + durationBuckets
+	udpNanoseconds   = firstTCPDuration + durationBuckets
+	tcpNanoseconds   = udpNanoseconds + 1
 
 	// NumCounters is how many there are.
-	NumCounters = firstRcode + Rcodes
+	NumCounters = tcpNanoseconds + 1
 )
 
 // Rcodes is how many response codes are told apart: up to BADCOOKIE and a few
@@ -83,23 +98,43 @@ func (c *Counters) add(o *Counters) {
 
 const cacheLine = 64
 
+// dirtyWords is how many words have a bit for each counter.
+const dirtyWords = (int(NumCounters) + 63) / 64
+
 // tally is one worker's counters. Its owner counts in n with plain additions
 // and publishes once a batch: an atomic store costs as much as ten additions,
-// and readers do not mind being one batch behind. The padding keeps the
-// neighbours in memory off the owner's cache lines.
+// and readers do not mind being one batch behind. A bit in dirty says that a
+// counter has changed since, so that a batch of one query pays for the ten
+// counters that it moved and not for all. The padding keeps the neighbours in
+// memory off the owner's cache lines.
 type tally struct {
 	_         [cacheLine]byte
 	n         Counters
+	dirty     [dirtyWords]uint64
 	_         [cacheLine]byte
 	published [NumCounters]atomic.Uint64
 	_         [cacheLine]byte
 }
 
-// publish makes what was counted visible to read. Only the owner calls it.
+// count adds one to a counter. Only the owner calls it, and what follows.
+func (t *tally) count(c Counter) { t.add(c, 1) }
+
+func (t *tally) add(c Counter, n uint64) {
+	t.n[c] += n
+	t.dirty[c/64] |= 1 << (c % 64)
+}
+
+// publish makes what was counted visible to read.
 func (t *tally) publish() {
-	for i := range t.n {
-		if v := t.n[i]; v != t.published[i].Load() {
-			t.published[i].Store(v)
+	for i := range t.dirty {
+		d := t.dirty[i]
+		if d == 0 {
+			continue
+		}
+		t.dirty[i] = 0
+		for ; d != 0; d &= d - 1 {
+			c := i*64 + bits.TrailingZeros64(d)
+			t.published[c].Store(t.n[c])
 		}
 	}
 }

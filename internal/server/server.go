@@ -89,6 +89,8 @@ type Server struct {
 	mu      sync.Mutex
 	started bool
 	udp     []*udpSocket
+	loops   int // how many goroutines read or accept, were all well
+	running atomic.Int32
 	serving sync.WaitGroup
 }
 
@@ -166,10 +168,29 @@ func (s *Server) Serve() {
 		for _, conn := range b.udp {
 			u := newUDPSocket(s, b, conn)
 			s.udp = append(s.udp, u)
-			s.serving.Go(u.serve)
+			s.loop(u.serve)
 		}
-		s.serving.Go(func() { s.accept(b.tcp) })
+		s.loop(func() { s.accept(b.tcp) })
 	}
+}
+
+// loop runs f, which is to last as long as the server.
+func (s *Server) loop(f func()) {
+	s.loops++
+	s.running.Add(1)
+	s.serving.Go(func() {
+		defer s.running.Add(-1)
+		f()
+	})
+}
+
+// Loops is how many of the goroutines that read datagrams or accept connections
+// run, and how many were started: fewer mean that an address is deaf, or that
+// the server is shutting down.
+func (s *Server) Loops() (running, started int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.running.Load()), s.loops
 }
 
 // Shutdown ends what Serve began. UDP sockets answer what has already arrived

@@ -164,13 +164,14 @@ func messageLen(b []byte) int {
 // without waiting for each other). It returns how much of the input it used
 // up, and false if the connection is to be closed.
 func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
-	w.now = time.Now().UnixNano()
+	began := time.Now()
+	w.now = began.UnixNano()
 	w.idle = c.s.cfg.Limits.TCPIdle
 	if c.s.stop.Load() {
 		w.idle = 0
 	}
 	limit := c.s.cfg.Limits.TCPQueries
-	pending := 0
+	pending, replies := 0, 0
 	for ok = true; ok; {
 		size := messageLen(w.in[used:n])
 		if size < 0 {
@@ -179,7 +180,10 @@ func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
 		req := w.in[used+lenPrefix:][:size:size]
 		used += lenPrefix + size
 		reply := c.answerOne(w, req, w.out[pending:])
-		pending += reply
+		if reply > 0 {
+			pending += reply
+			replies++
+		}
 		c.queries++
 		// A peer that sends what is no query is out of step with the length
 		// prefixes or no DNS client: nothing good can follow.
@@ -188,10 +192,17 @@ func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
 			if !c.write(w, fd, w.out[:pending]) {
 				return used, false
 			}
-			pending = 0
+			w.took(firstTCPDuration, tcpNanoseconds, replies, int64(time.Since(began)))
+			pending, replies = 0, 0
 		}
 	}
-	ok = c.write(w, fd, w.out[:pending]) && ok
+	if pending > 0 {
+		if c.write(w, fd, w.out[:pending]) {
+			w.took(firstTCPDuration, tcpNanoseconds, replies, int64(time.Since(began)))
+		} else {
+			ok = false
+		}
+	}
 	w.publish() // a client that never pauses keeps its worker
 	return used, ok
 }
@@ -199,21 +210,22 @@ func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
 // answerOne puts the answer with its length prefix at the start of out, and
 // returns the length of both, 0 for none.
 func (c *tcpConn) answerOne(w *worker, req, out []byte) int {
-	w.n[c.flow+offQueries]++
-	w.n[c.flow+offQueryBytes] += uint64(len(req))
+	w.count(c.flow + offQueries)
+	w.add(c.flow+offQueryBytes, uint64(len(req)))
 	if len(req) < headerLen {
-		w.n[Dropped]++
+		w.count(Dropped)
 		return 0
 	}
 	w.current = req
 	res := w.respond(req, c.from, false, out[lenPrefix:lenPrefix:lenPrefix+maxMessage])
 	if len(res) == 0 || len(res) > maxMessage {
-		w.n[Unanswered]++
+		w.count(Unanswered)
 		return 0
 	}
 	out[0], out[1] = byte(len(res)>>8), byte(len(res))
-	w.n[c.flow+offReplies]++
-	w.n[c.flow+offReplyBytes] += uint64(len(res))
+	w.count(c.flow + offReplies)
+	w.add(c.flow+offReplyBytes, uint64(len(res)))
+	w.count(firstTCPSize + sizeBucket(uint32(len(res))))
 	return lenPrefix + len(res)
 }
 
@@ -229,11 +241,11 @@ func (c *tcpConn) write(w *worker, fd uintptr, out []byte) bool {
 			_ = c.conn.SetWriteDeadline(time.Now().Add(c.s.cfg.Limits.TCPIdle))
 			_, err := c.conn.Write(out)
 			if err != nil {
-				w.n[SendErrors]++
+				w.count(SendErrors)
 			}
 			return err == nil
 		default:
-			w.n[SendErrors]++
+			w.count(SendErrors)
 			return false
 		}
 	}

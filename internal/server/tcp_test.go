@@ -508,14 +508,14 @@ func TestPoolKeepsCounts(t *testing.T) {
 	var lent []*worker
 	for i := range 5 {
 		w := p.get()
-		w.n[Dropped] += uint64(i)
+		w.add(Dropped, uint64(i))
 		lent = append(lent, w)
 	}
 	for _, w := range lent {
 		p.put(w)
 	}
 	w := p.get()
-	w.n[Dropped] += 100
+	w.add(Dropped, 100)
 	p.put(w)
 	var sum Counters
 	if p.read(&sum); sum[Dropped] != 110 {

@@ -70,6 +70,7 @@ type udpSocket struct {
 	// The batch at hand. It lives here and not on the stack because it
 	// outlives a panic.
 	got, at, ready int
+	began          time.Time // when it was read
 
 	poll [1]unix.PollFd
 }
@@ -206,8 +207,9 @@ func (u *udpSocket) batches(fd uintptr, limit int) (why end) {
 			u.receiveFailed(errno)
 			continue
 		}
-		w.now = time.Now().UnixNano()
-		w.n[u.flow+offQueries] += uint64(n)
+		u.began = time.Now()
+		w.now = u.began.UnixNano()
+		w.add(u.flow+offQueries, uint64(n))
 		u.got, u.at = n, 0
 	}
 }
@@ -218,7 +220,7 @@ func (u *udpSocket) receiveFailed(errno syscall.Errno) {
 	if errno == unix.EINTR {
 		return
 	}
-	u.w.n[ReceiveErrors]++
+	u.w.count(ReceiveErrors)
 	time.Sleep(receiveRetry)
 }
 
@@ -230,16 +232,16 @@ func (u *udpSocket) process() {
 		u.at++ // first, so that after a panic the next datagram follows
 		m := &u.rx[i]
 		n := int(m.n)
-		w.n[u.flow+offQueryBytes] += uint64(n)
+		w.add(u.flow+offQueryBytes, uint64(n))
 		if !u.usable(i) {
-			w.n[Dropped]++
+			w.count(Dropped)
 			continue
 		}
 		from := u.sender(i)
 		at, to := i*u.inGap, k*u.outGap
 		res := w.respond(u.in[at:at+n:at+n], from, true, u.out[to:to:to+u.outMax])
 		if len(res) == 0 || len(res) > u.outMax {
-			w.n[Unanswered]++
+			w.count(Unanswered)
 			continue
 		}
 		if k != i {
@@ -300,11 +302,20 @@ func (u *udpSocket) sender(i int) (a addr) {
 	return a
 }
 
-// flush sends the replies that are ready. An error concerns the first one that
-// has not been sent: it is counted and left out, the others follow.
+// flush sends the replies that are ready, and counts how long the batch took.
 func (u *udpSocket) flush(fd uintptr) {
-	n := u.ready
+	if u.ready == 0 {
+		return
+	}
+	taken := u.send(fd, u.ready)
 	u.ready = 0
+	u.w.took(firstUDPDuration, udpNanoseconds, taken, int64(time.Since(u.began)))
+}
+
+// send sends the first n replies and returns how many the kernel took. An error
+// concerns the first one that has not been sent: it is counted and left out,
+// the others follow.
+func (u *udpSocket) send(fd uintptr, n int) (taken int) {
 	waits, timeouts := 0, 0
 	for sent := 0; sent < n; {
 		done, errno := sendmmsg(fd, &u.tx[sent], n-sent)
@@ -312,6 +323,7 @@ func (u *udpSocket) flush(fd uintptr) {
 		case 0:
 			u.countSent(sent, done)
 			sent += done
+			taken += done
 		case unix.EINTR:
 		case unix.EAGAIN:
 			waits++
@@ -319,21 +331,26 @@ func (u *udpSocket) flush(fd uintptr) {
 				timeouts++
 			}
 			if timeouts == sendTimeouts || waits == sendWaits {
-				u.w.n[SendDropped] += uint64(n - sent)
-				return
+				u.w.add(SendDropped, uint64(n-sent))
+				return taken
 			}
 		default:
-			u.w.n[SendErrors]++
+			u.w.count(SendErrors)
 			sent++
 		}
 	}
+	return taken
 }
 
 func (u *udpSocket) countSent(from, n int) {
-	u.w.n[u.flow+offReplies] += uint64(n)
+	u.w.add(u.flow+offReplies, uint64(n))
+	octets := uint64(0)
 	for k := from; k < from+n; k++ {
-		u.w.n[u.flow+offReplyBytes] += uint64(u.txVec[k].Len)
+		size := u.txVec[k].Len
+		octets += size
+		u.w.count(firstUDPSize + sizeBucket(uint32(size)))
 	}
+	u.w.add(u.flow+offReplyBytes, octets)
 }
 
 // awaitRoom waits until the socket takes datagrams again, but not for long: a

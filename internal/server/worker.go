@@ -94,7 +94,7 @@ func (w *worker) respond(req []byte, from addr, udp bool, out []byte) []byte {
 // second, fourth, eighth and so on, so that a client who found such a message
 // cannot fill the disk with it.
 func (w *worker) panicked(cause any, req []byte) {
-	w.n[Panics]++
+	w.count(Panics)
 	if n := w.n[Panics]; bits.OnesCount64(n) != 1 {
 		return
 	}

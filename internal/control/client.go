@@ -1,0 +1,129 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	// maxAnswer bounds what the client reads: 100,000 zones have some 30 MB.
+	maxAnswer = 1 << 30
+)
+
+// Client asks the server behind a control socket.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// NewClient returns a client for the socket at path. Nothing is opened yet.
+func NewClient(path string) *Client {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	return &Client{path: path, http: http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		},
+	}}}
+}
+
+// Status asks how the server is.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.do(ctx, http.MethodGet, "/v1/status", nil, &s)
+}
+
+// Zones asks for all zones.
+func (c *Client) Zones(ctx context.Context) (z []Zone, err error) {
+	return z, c.do(ctx, http.MethodGet, "/v1/zones", nil, &z)
+}
+
+// Zone asks for one zone.
+func (c *Client) Zone(ctx context.Context, name string) (z Zone, err error) {
+	return z, c.do(ctx, http.MethodGet, "/v1/zones/"+url.PathEscape(name), nil, &z)
+}
+
+// Reload has the configuration and the zones read again, and waits for it.
+func (c *Client) Reload(ctx context.Context, force bool) (r Reload, err error) {
+	return r, c.do(ctx, http.MethodPost, "/v1/reload", options{force}, &r)
+}
+
+// ReloadZone has one zone's file read again, and waits for it.
+func (c *Client) ReloadZone(ctx context.Context, name string, force bool) (r Reload, err error) {
+	return r, c.do(ctx, http.MethodPost, "/v1/zones/"+url.PathEscape(name)+"/reload", options{force}, &r)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
+	var in io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://geodns"+path, in)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer res.Body.Close()
+	d := json.NewDecoder(io.LimitReader(res.Body, maxAnswer))
+	if res.StatusCode != http.StatusOK {
+		var f failure
+		if err := d.Decode(&f); err != nil || f.Error == "" {
+			return fmt.Errorf("what listens on %s is no geodns: it answered %s", c.path, res.Status)
+		}
+		return errors.New(f.Error)
+	}
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("the answer from %s cannot be read; is the server of another version? %w", c.path, err)
+	}
+	return nil
+}
+
+// explain says what can be done about a socket that does not answer.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no server has opened the control socket %s; start one with geodns serve, or name the right socket with --socket, or the server's configuration with --config", c.path)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("the server that had opened the control socket %s is gone; start it again with geodns serve", c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("you may not open the control socket %s; be its owner or of its group, or root", c.path)
+	}
+	return fmt.Errorf("cannot talk to the server by the control socket %s: %w", c.path, plain(err))
+}
+
+// plain is the system call's error, without what the message says already.
+func plain(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err
+}

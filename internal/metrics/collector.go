@@ -1,0 +1,204 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// collector makes the metrics of Sources at every scrape.
+type collector struct {
+	from Sources
+	d    descs
+}
+
+// descs names all metrics.
+type descs struct {
+	requests, requestBytes, responsesSent, responseBytes   *prometheus.Desc
+	types, features, rcodes, outcomes, dropped, errors     *prometheus.Desc
+	truncated, sizes, durations                            *prometheus.Desc
+	tcpOpen, tcpLimit, tcpEvents, listeners, listenersWant *prometheus.Desc
+	zones, broken, records, serial, zoneRecords, loaded    *prometheus.Desc
+	shrunk, loads                                          *prometheus.Desc
+	reloads, lastReload, lastReloadOK, build               *prometheus.Desc
+}
+
+func newDescs() descs {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("geodns_"+name, help, labels, nil)
+	}
+	flow := []string{"proto", "family"}
+	return descs{
+		requests:      desc("requests_total", "Requests received, whatever was in them.", flow...),
+		requestBytes:  desc("request_bytes_total", "Octets of requests, without the headers of the transport.", flow...),
+		responsesSent: desc("responses_sent_total", "Responses sent.", flow...),
+		responseBytes: desc("response_bytes_total", "Octets of responses, without the headers of the transport.", flow...),
+
+		types:     desc("questions_total", "Questions that could be read, by QTYPE.", "type"),
+		features:  desc("request_features_total", "Requests by what their EDNS holds.", "feature"),
+		rcodes:    desc("responses_total", "Responses made, by RCODE.", "rcode"),
+		outcomes:  desc("outcomes_total", "Questions by what became of them.", "outcome"),
+		dropped:   desc("dropped_total", "Requests left without a response, by reason.", "reason"),
+		errors:    desc("socket_errors_total", "System calls on sockets that failed, by call.", "call"),
+		truncated: desc("responses_truncated_total", "Responses with TC set."),
+		sizes:     desc("response_size_bytes", "Length of responses in octets.", "proto"),
+		durations: desc("request_duration_seconds", "Time from reading a request to having sent its response; over UDP that of its batch.", "proto"),
+
+		tcpOpen:       desc("tcp_connections", "Open TCP connections of clients."),
+		tcpLimit:      desc("tcp_connections_limit", "How many TCP connections may be open."),
+		tcpEvents:     desc("tcp_connection_events_total", "What happened to TCP connections.", "event"),
+		listeners:     desc("listeners_running", "Loops that read the sockets and run."),
+		listenersWant: desc("listeners_started", "Loops that read the sockets and should run."),
+
+		zones:       desc("zones", "Zones that are answered from."),
+		broken:      desc("zone_failures", "Zone files that are broken now."),
+		shrunk:      desc("zone_shrunk", "Zone files that are refused because they lost too many records."),
+		loads:       desc("zone_loads_total", "Versions of zone files that were read, by result: taken, refused.", "result"),
+		records:     desc("records", "Records of all zones."),
+		serial:      desc("zone_serial", "Serial of the SOA that is served; left out if there are very many zones.", "zone"),
+		zoneRecords: desc("zone_records", "Records of a zone.", "zone"),
+		loaded:      desc("zone_loaded_timestamp_seconds", "When the version of a zone that is served was read, in Unix time.", "zone"),
+
+		reloads:      desc("reloads_total", "Reloads by result: ok, broken (some zone is), failed (nothing was reloaded).", "result"),
+		lastReload:   desc("last_reload_timestamp_seconds", "When the last reload ended, in Unix time; 0 before the first."),
+		lastReloadOK: desc("last_reload_success", "Whether the last reload left nothing broken."),
+		build:        desc("build_info", "Which program this is; always 1.", "version", "goversion"),
+	}
+}
+
+// NewRegistry returns a registry with the metrics of from, of the Go runtime and
+// of the process.
+func NewRegistry(from Sources) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		&collector{from: from, d: newDescs()},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return r
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	d := &c.d
+	for _, desc := range []*prometheus.Desc{
+		d.requests, d.requestBytes, d.responsesSent, d.responseBytes,
+		d.types, d.features, d.rcodes, d.outcomes, d.dropped, d.errors,
+		d.truncated, d.sizes, d.durations,
+		d.tcpOpen, d.tcpLimit, d.tcpEvents, d.listeners, d.listenersWant,
+		d.zones, d.broken, d.shrunk, d.loads, d.records, d.serial, d.zoneRecords, d.loaded,
+		d.reloads, d.lastReload, d.lastReloadOK, d.build,
+	} {
+		out <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := sink{out}
+	c.traffic(s)
+	c.zones(s)
+	c.reloads(s)
+	s.gauge(c.d.build, 1, c.from.Build.Version, c.from.Build.GoVersion)
+}
+
+func (c *collector) traffic(s sink) {
+	d, t := &c.d, c.from.Traffic()
+	for _, f := range t.Flows {
+		s.counter(d.requests, f.Requests, f.Proto, f.Family)
+		s.counter(d.requestBytes, f.RequestBytes, f.Proto, f.Family)
+		s.counter(d.responsesSent, f.Responses, f.Proto, f.Family)
+		s.counter(d.responseBytes, f.ResponseBytes, f.Proto, f.Family)
+	}
+	s.counts(d.types, t.Types)
+	s.counts(d.features, t.Features)
+	s.counts(d.rcodes, t.Rcodes)
+	s.counts(d.outcomes, t.Outcomes)
+	s.counts(d.dropped, t.Dropped)
+	s.counts(d.errors, t.Errors)
+	s.counts(d.tcpEvents, t.TCPEvents)
+	s.counter(d.truncated, t.Truncated)
+	for _, h := range t.Sizes {
+		s.histogram(d.sizes, h)
+	}
+	for _, h := range t.Durations {
+		s.histogram(d.durations, h)
+	}
+	s.gauge(d.tcpOpen, float64(t.TCPOpen))
+	s.gauge(d.tcpLimit, float64(t.TCPLimit))
+	s.gauge(d.listeners, float64(t.ListenersRunning))
+	s.gauge(d.listenersWant, float64(t.ListenersStarted))
+}
+
+func (c *collector) zones(s sink) {
+	d, z := &c.d, c.from.Zones(MaxZones)
+	s.gauge(d.zones, float64(z.Serving))
+	s.gauge(d.broken, float64(z.Broken))
+	s.gauge(d.shrunk, float64(z.Shrunk))
+	s.counts(d.loads, []Count{{"taken", z.Loads}, {"refused", z.Failures}})
+	s.gauge(d.records, float64(z.Records))
+	if len(z.List) > MaxZones {
+		return
+	}
+	for i := range z.List {
+		one := &z.List[i]
+		s.gauge(d.serial, float64(one.Serial), one.Name)
+		s.gauge(d.zoneRecords, float64(one.Records), one.Name)
+		s.gauge(d.loaded, float64(one.Loaded.UnixMilli())/1e3, one.Name)
+	}
+}
+
+func (c *collector) reloads(s sink) {
+	d, r := &c.d, c.from.Reloads()
+	s.counts(d.reloads, r.Results)
+	at, ok := 0.0, 0.0
+	if !r.Last.IsZero() {
+		at = float64(r.Last.UnixMilli()) / 1e3
+	}
+	if r.OK {
+		ok = 1
+	}
+	s.gauge(d.lastReload, at)
+	s.gauge(d.lastReloadOK, ok)
+}
+
+// sink makes metrics of values. A value that makes none (its label is no UTF-8)
+// becomes an error of the scrape, which leaves the others alone.
+type sink struct{ out chan<- prometheus.Metric }
+
+func (s sink) value(desc *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+	m, err := prometheus.NewConstMetric(desc, kind, v, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(desc, err)
+	}
+	s.out <- m
+}
+
+func (s sink) gauge(desc *prometheus.Desc, v float64, labels ...string) {
+	s.value(desc, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) counter(desc *prometheus.Desc, v uint64, labels ...string) {
+	s.value(desc, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (s sink) counts(desc *prometheus.Desc, list []Count) {
+	for _, c := range list {
+		s.counter(desc, c.N, c.Label)
+	}
+}
+
+func (s sink) histogram(desc *prometheus.Desc, h Histogram) {
+	buckets := make(map[float64]uint64, len(h.Bounds))
+	total := uint64(0)
+	for i, n := range h.Counts {
+		total += n
+		if i < len(h.Bounds) {
+			buckets[h.Bounds[i]] = total
+		}
+	}
+	m, err := prometheus.NewConstHistogram(desc, total, h.Sum, buckets, h.Proto)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(desc, err)
+	}
+	s.out <- m
+}

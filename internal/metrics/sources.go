@@ -1,0 +1,94 @@
+package metrics
+
+import "time"
+
+// MaxZones is how many zones may be served for each to have series of its own.
+// With more there are only sums: a scrape stays quick, and the monitoring
+// system's memory is not filled by one server. 300 zones make 900 series.
+const MaxZones = 300
+
+// Sources are where the values come from. All are called at every scrape, from
+// any goroutine.
+type Sources struct {
+	Traffic func() Traffic
+	// Zones is asked to list the zones one by one if there are no more than
+	// limit of them.
+	Zones   func(limit int) Zones
+	Reloads func() Reloads
+	Build   Build
+}
+
+// Traffic is what the sockets have counted since the start.
+type Traffic struct {
+	Flows     []Flow
+	Types     []Count // questions by type
+	Features  []Count // requests by what their EDNS holds
+	Rcodes    []Count // responses by RCODE
+	Outcomes  []Count // questions by what became of them
+	Dropped   []Count // requests left without a response, by reason
+	Errors    []Count // system calls that failed, by call
+	TCPEvents []Count // what happened to TCP connections
+	Truncated uint64  // responses with TC set
+
+	Sizes     []Histogram // of responses, in octets
+	Durations []Histogram // in seconds
+
+	TCPOpen, TCPLimit int // connections now, and at most
+
+	// Listeners are the loops that read the sockets.
+	ListenersRunning, ListenersStarted int
+}
+
+// Count is a value with its label.
+type Count struct {
+	Label string
+	N     uint64
+}
+
+// Flow is what passed over one transport and address family.
+type Flow struct {
+	Proto, Family            string
+	Requests, RequestBytes   uint64
+	Responses, ResponseBytes uint64
+}
+
+// Histogram is a distribution over one transport. Bounds are the upper bounds
+// of the buckets, rising. Counts has one value a bucket, not yet summed up, and
+// may have one more for what lies above all bounds.
+type Histogram struct {
+	Proto  string
+	Bounds []float64
+	Counts []uint64
+	Sum    float64
+}
+
+// Zones is what is served.
+type Zones struct {
+	Serving int // zones that are answered from
+	Broken  int // zone files that are broken, whether an older version is served or none
+	Records int // of all zones as their files were read
+	Shrunk  int // those of the broken files that lost too many records
+	// Since the start: versions that were taken, and that were not.
+	Loads, Failures uint64
+	List            []Zone
+}
+
+// Zone is one zone that is served.
+type Zone struct {
+	Name    string // with a final dot
+	Serial  uint32
+	Records int
+	Loaded  time.Time // when this version was read
+}
+
+// Reloads is what became of reloads since the start.
+type Reloads struct {
+	Results []Count   // by result
+	Last    time.Time // when the last one ended; the start is none
+	// OK: the last one found a valid configuration and no broken zone; true if
+	// there was none yet.
+	OK bool
+}
+
+// Build is which program this is.
+type Build struct{ Version, GoVersion string }
