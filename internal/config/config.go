@@ -23,6 +23,12 @@ type Config struct {
 	Workers int
 	// Zones is the directory whose NAME.zone files are served (zones: zones).
 	Zones string
+	// Watch is how changes of zone files are noticed (watch: auto).
+	Watch Watch
+	// ShrinkLimit refuses a zone file that lost more than that many percent of
+	// its records, 0 to 100, unless a reload is forced; 0 refuses none
+	// (shrink-limit: 50%).
+	ShrinkLimit int
 	// Store is the file of the database; "" keeps nothing
 	// (store: /var/lib/geodns/geodns.db).
 	Store string
@@ -43,6 +49,16 @@ type Geo struct {
 	// Database is an .mmdb file; "" means the built-in world (database: "").
 	Database string
 }
+
+// Watch is how the zones directory is watched.
+type Watch string
+
+// The ways to watch.
+const (
+	WatchAuto Watch = "auto" // by the file system's events, or else by looking
+	WatchPoll Watch = "poll" // by looking every few seconds
+	WatchOff  Watch = "off"  // only when a reload is asked for
+)
 
 // LogFormat is how log lines look.
 type LogFormat string
@@ -103,11 +119,13 @@ func Default() *Config {
 			netip.MustParseAddrPort("127.0.0.1:5353"),
 			netip.MustParseAddrPort("[::1]:5353"),
 		},
-		Zones:   "zones",
-		Store:   "/var/lib/geodns/geodns.db",
-		Control: "/run/geodns/control.sock",
-		HTTP:    netip.MustParseAddrPort("127.0.0.1:8053"),
-		Log:     Log{Level: slog.LevelInfo, Format: FormatAuto},
+		Zones:       "zones",
+		Watch:       WatchAuto,
+		ShrinkLimit: 50,
+		Store:       "/var/lib/geodns/geodns.db",
+		Control:     "/run/geodns/control.sock",
+		HTTP:        netip.MustParseAddrPort("127.0.0.1:8053"),
+		Log:         Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Limits: Limits{
 			UDPPayload:   1232,
 			TCPClients:   1024,

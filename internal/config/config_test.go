@@ -139,6 +139,8 @@ func TestAllKeys(t *testing.T) {
 listen: [192.0.2.1:53, "[2001:db8::1]:53", 0.0.0.0:5300, "[::]:5300"]
 workers: 8
 zones: /srv/zones
+watch: poll
+shrink-limit: 7%
 store: state/geodns.db
 control: ""
 http: "[::1]:80"
@@ -155,14 +157,16 @@ identity: {nsid: "ns 1", version: 'geodns "x"', id-server: ns1.example}
 			netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("[2001:db8::1]:53"),
 			netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[::]:5300"),
 		},
-		Workers:  8,
-		Zones:    "/srv/zones",
-		Store:    "/etc/geodns/state/geodns.db",
-		HTTP:     netip.MustParseAddrPort("[::1]:80"),
-		Geo:      Geo{Database: "/etc/geodns/world.mmdb"},
-		Log:      Log{Level: slog.LevelDebug, Format: FormatJSON},
-		Limits:   Limits{UDPPayload: 4096, TCPClients: 10, TCPPerClient: 2, TCPIdle: 90 * time.Second, TCPQueries: 7},
-		Identity: Identity{NSID: "ns 1", Version: `geodns "x"`, IDServer: "ns1.example"},
+		Workers:     8,
+		Zones:       "/srv/zones",
+		Watch:       WatchPoll,
+		ShrinkLimit: 7,
+		Store:       "/etc/geodns/state/geodns.db",
+		HTTP:        netip.MustParseAddrPort("[::1]:80"),
+		Geo:         Geo{Database: "/etc/geodns/world.mmdb"},
+		Log:         Log{Level: slog.LevelDebug, Format: FormatJSON},
+		Limits:      Limits{UDPPayload: 4096, TCPClients: 10, TCPPerClient: 2, TCPIdle: 90 * time.Second, TCPQueries: 7},
+		Identity:    Identity{NSID: "ns 1", Version: `geodns "x"`, IDServer: "ns1.example"},
 	}
 	if d := cmp.Diff(expected, got, compareAddrs); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

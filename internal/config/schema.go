@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ func schema(c *Config) []field {
 		listen("listen", &c.Listen),
 		integer("workers", &c.Workers, 0, 1024),
 		path("zones", &c.Zones, false),
+		watch("watch", &c.Watch),
+		percent("shrink-limit", &c.ShrinkLimit),
 		notYet("zone"),
 		path("store", &c.Store, true),
 		path("control", &c.Control, true),
@@ -121,6 +124,34 @@ func level(name string, dst *slog.Level) field {
 	return choice(name, []string{"debug", "info", "warn", "error"}, func(i int) {
 		*dst = [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}[i]
 	})
+}
+
+func watch(name string, dst *Watch) field {
+	return choice(name, []string{string(WatchAuto), string(WatchPoll), string(WatchOff)}, func(i int) {
+		*dst = [...]Watch{WatchAuto, WatchPoll, WatchOff}[i]
+	})
+}
+
+// percent is a whole number of percent with its sign, 0% to 100%.
+func percent(name string, dst *int) field {
+	return field{name: name, read: func(r *reader, key string, n ast.Node) {
+		if i, ok := n.(*ast.IntegerNode); ok && i.Token.Value == "0" {
+			*dst = 0
+			return
+		}
+		s, ok := n.(*ast.StringNode)
+		if !ok {
+			r.fail(key, n, "must be a percentage such as 50%%, not %s", kindOf(n))
+			return
+		}
+		digits, sign := strings.CutSuffix(s.Value, "%")
+		v, err := strconv.ParseUint(digits, 10, 8)
+		if !sign || err != nil || v > 100 {
+			r.fail(key, n, "%s is not a percentage from 0%% to 100%%, such as 50%%", quote(s.Value))
+			return
+		}
+		*dst = int(v)
+	}}
 }
 
 func format(name string, dst *LogFormat) field {
