@@ -7,14 +7,19 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"geodns/internal/config"
+	"geodns/internal/control"
 	"geodns/internal/live"
+	"geodns/internal/metrics"
 	"geodns/internal/publish"
 	"geodns/internal/server"
 	"geodns/internal/zonedir"
@@ -53,6 +58,22 @@ type instance struct {
 	zones     *zonedir.Dir
 	publisher *publish.Publisher
 	server    *server.Server
+
+	started  time.Time
+	draining atomic.Bool
+	// reloading is held while zone files are read and published, so that an
+	// older version never comes after a newer one.
+	reloading sync.Mutex
+	broken    atomic.Pointer[[]control.Zone] // see noteBroken
+	watcher   *zonedir.Watcher
+	unwatched chan struct{} // closed by unwatch
+	unwatch   func()        // ends the watching
+	history   history
+	rate      rate
+	http      *metrics.Server // nil: none
+	control   *control.Server // nil: none
+	stopRate  context.CancelFunc
+	beside    sync.WaitGroup
 }
 
 // run starts in the order of the design: configuration, zones, the first
@@ -61,6 +82,7 @@ func (d *instance) run(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	d.started = time.Now()
 	var err error
 	if d.cfg, err = d.configure(); err != nil {
 		return err
@@ -74,16 +96,23 @@ func (d *instance) run(ctx context.Context) error {
 	holder := live.New()
 	d.publisher = publish.New(holder)
 	d.zones = zonedir.New(d.cfg.Zones)
-	if err := d.load(true); err != nil {
+	d.applyConfig(d.cfg)
+	if err := d.watch(); err != nil {
+		return err
+	}
+	defer d.unwatch()
+	if _, err := d.load(zonedir.ScanOptions{All: true}); err != nil {
 		return err
 	}
 	if err := d.bind(holder); err != nil {
 		return err
 	}
 	d.server.Serve()
+	d.startServices()
+	d.follow()
 	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()))
 	d.notify.ready(fmt.Sprintf("serving %d zones", holder.Load().Zones.Len()))
-	return runUntilSignal(ctx, d.reload, d.shutdown, d.log)
+	return runUntilSignal(ctx, d.hangup, d.shutdown, d.log)
 }
 
 // configure reads the configuration, with what the flags say instead.
@@ -126,64 +155,39 @@ func (d *instance) bind(holder *live.Holder) error {
 // explainBind says what can be done about an address that can't be had.
 func explainBind(err error) error {
 	var at *server.AddrError
-	if !errors.As(err, &at) {
+	var errno syscall.Errno
+	if !errors.As(err, &at) || !errors.As(err, &errno) {
 		return err
 	}
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		if who := whoHolds(at.Network, at.Addr); who != "" {
-			return fmt.Errorf("%w: held by %s; stop it, or listen on another port", err, who)
+	where := fmt.Sprintf("cannot listen on %s over %s", at.Addr, strings.ToUpper(at.Network))
+	switch errno {
+	case syscall.EADDRINUSE:
+		who := "held by " + whoHolds(at.Network, at.Addr)
+		if who == "held by " {
+			who = "nobody can tell by whom"
 		}
-		return fmt.Errorf("%w; stop what holds it, or listen on another port", err)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w; ports below 1024 need root or CAP_NET_BIND_SERVICE: use another port, such as 5353", err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
-		return fmt.Errorf("%w; this machine doesn't have that address: give it one, or take the address out of listen", err)
+		return fmt.Errorf("%s: %w, %s; stop it, or listen on another port (make run PORT=5300, or --listen 127.0.0.1:5300)", where, errno, who)
+	case syscall.EACCES:
+		return fmt.Errorf("%s: %w; ports below 1024 need root or CAP_NET_BIND_SERVICE: use another port, such as 5353", where, errno)
+	case syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT:
+		return explainMissing(where, errno, at.Addr, hasIPv6())
 	}
 	return err
 }
 
-// load reads the zone files that changed, or all, and publishes what they make.
-func (d *instance) load(all bool) error {
-	// A compiled zone lives long, and what reading it leaves is garbage:
-	// collected often, it never adds up.
-	defer debug.SetGCPercent(debug.SetGCPercent(25))
-	results, err := d.zones.Scan(all)
-	if err != nil {
-		return err
+// explainMissing is about an address that the machine does not have; six tells
+// whether it has IPv6 at all.
+func explainMissing(where string, errno syscall.Errno, at netip.AddrPort, six bool) error {
+	if at.Addr().Is6() && !at.Addr().Is4In6() && !six {
+		return fmt.Errorf("%s: %w; this machine has no IPv6: take the address out of listen, or serve with --listen 127.0.0.1:%d alone", where, errno, at.Port())
 	}
-	var changes []publish.Change
-	for i := range results {
-		r := &results[i]
-		d.report(r)
-		switch {
-		case r.Zone != nil, r.Gone:
-			changes = append(changes, publish.Change{Apex: r.Apex, Zone: r.Zone})
-		case r.Apex != nil && !r.Kept:
-			changes = append(changes, publish.Change{Apex: r.Apex, Vacant: true})
-		}
-	}
-	d.publisher.Publish(changes)
-	d.log.Info("zone files read", summary(results)...)
-	debug.FreeOSMemory()
-	return nil
+	return fmt.Errorf("%s: %w; this machine does not have that address: give it one, or take the address out of listen", where, errno)
 }
 
-func (d *instance) reload() error {
-	d.notify.reloading()
-	defer d.notify.ready("serving")
-	cfg, err := d.configure()
-	if err != nil {
-		return fmt.Errorf("the configuration is invalid:\n%w", err)
-	}
-	if cfg.Zones != d.cfg.Zones {
-		return fmt.Errorf("zones: %s has become %s: restart the server for that", d.cfg.Zones, cfg.Zones)
-	}
-	d.level.Set(cfg.Log.Level)
-	if what := needsRestart(d.cfg, cfg); what != "" {
-		d.log.Warn("the configuration changed where only a restart makes it so", "keys", what)
-	}
-	return d.load(false)
+// hasIPv6 reports whether any interface has an IPv6 address.
+func hasIPv6() bool {
+	table, err := os.ReadFile("/proc/net/if_inet6")
+	return err == nil && len(table) > 0
 }
 
 // needsRestart names the keys that differ and are read at the start only.
@@ -198,6 +202,15 @@ func needsRestart(old, new *config.Config) string {
 	if old.Limits != new.Limits {
 		keys = append(keys, "limits")
 	}
+	if old.Watch != new.Watch {
+		keys = append(keys, "watch")
+	}
+	if old.Control != new.Control {
+		keys = append(keys, "control")
+	}
+	if old.HTTP != new.HTTP {
+		keys = append(keys, "http")
+	}
 	if old.Identity != new.Identity {
 		keys = append(keys, "identity")
 	}
@@ -207,9 +220,19 @@ func needsRestart(old, new *config.Config) string {
 	return strings.Join(keys, ", ")
 }
 
+// hangup is what SIGHUP does.
+func (d *instance) hangup() error {
+	if r := d.reload(false); r.Error != "" {
+		return errors.New(r.Error)
+	}
+	return nil
+}
+
 func (d *instance) shutdown(ctx context.Context) error {
+	d.draining.Store(true)
 	d.notify.stopping()
-	err := d.server.Shutdown(ctx)
+	d.unwatch()
+	err := errors.Join(d.server.Shutdown(ctx), d.stopServices(ctx))
 	d.log.Info("ended")
 	return err
 }

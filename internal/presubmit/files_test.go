@@ -107,7 +107,7 @@ func TestPackagesList(t *testing.T) {
 	dir := root(t)
 	packages, problems := parsePackages(string(read(t, filepath.Join(dir, ".ci", "packages"))))
 	for command, name := range packages {
-		if !mentioned(t, filepath.Join(dir, "tests"), command) {
+		if !mentioned(t, dir, command) {
 			problems = append(problems, fmt.Sprintf("%s is there for %s, which no test runs; remove it", name, command))
 		}
 	}

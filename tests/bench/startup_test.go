@@ -5,7 +5,6 @@ package bench
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,15 +157,6 @@ func zoneFiles(b *testing.B, dir string) (names []string) {
 		names = append(names, e.Name())
 	}
 	return names
-}
-
-func freePort(b *testing.B) int {
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
 }
 
 func write(b *testing.B, path, text string) {

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"geodns/internal/control"
+	"geodns/internal/publish"
+	"geodns/internal/wire"
+	"geodns/internal/zonedir"
+	"geodns/internal/zonefile"
+)
+
+// manyRecords is from how many records on, read at once, what the reading leaves
+// is worth giving back to the system at once: that takes a full collection.
+const manyRecords = 50_000
+
+// maxTold is how many zones of a kind a reload lists.
+const maxTold = 1000
+
+// load reads zone files and publishes what they make. d.reloading is held, or
+// nothing else runs yet.
+func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
+	// A compiled zone lives long, and what reading it leaves is garbage:
+	// collected often, it never adds up.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
+	results, err := d.zones.ScanWith(o)
+	if err != nil {
+		return nil, err
+	}
+	if len(results) == 0 {
+		return nil, nil
+	}
+	var changes []publish.Change
+	records := 0
+	for i := range results {
+		r := &results[i]
+		records += r.Stats.Records
+		d.report(r)
+		switch {
+		case r.Zone != nil, r.Gone:
+			changes = append(changes, publish.Change{Apex: r.Apex, Zone: r.Zone})
+		case r.Apex != nil && !r.Kept:
+			changes = append(changes, publish.Change{Apex: r.Apex, Vacant: true})
+		}
+	}
+	d.publisher.Publish(changes)
+	d.noteBroken(results)
+	d.log.Info("zone files read", summary(results)...)
+	if records >= manyRecords {
+		debug.FreeOSMemory()
+	}
+	return results, nil
+}
+
+// reload reads the configuration and the zone files that changed: what SIGHUP
+// and geodns reload do. force takes what the shrink limit would refuse.
+func (d *instance) reload(force bool) control.Reload {
+	d.notify.reloading()
+	defer func() { d.notify.ready(fmt.Sprintf("serving %d zones", d.zones.Counts().Zones)) }()
+	return d.serially(true, func(r *control.Reload) ([]zonedir.Result, error) {
+		var err error
+		if r.Warnings, err = d.reloadConfig(); err != nil {
+			return nil, err
+		}
+		return d.load(zonedir.ScanOptions{Force: force})
+	})
+}
+
+// commanded is reload by the control socket, where only the client would know
+// that it failed.
+func (d *instance) commanded(force bool) control.Reload {
+	r := d.reload(force)
+	if r.Error != "" {
+		d.log.Error("reload failed, the old state stays in service", "error", r.Error)
+	}
+	return r
+}
+
+// reloadZones reads the zone files that o names: what the watcher and geodns
+// zone reload do.
+func (d *instance) reloadZones(o zonedir.ScanOptions) control.Reload {
+	return d.serially(false, func(*control.Reload) ([]zonedir.Result, error) { return d.load(o) })
+}
+
+// serially runs one reload after the other, and notes what became of it.
+func (d *instance) serially(asked bool, do func(*control.Reload) ([]zonedir.Result, error)) control.Reload {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	start := time.Now()
+	r := control.Reload{Changed: []control.Zone{}, Gone: []string{}, Warnings: []string{}}
+	results, err := do(&r)
+	if err != nil {
+		r.Error = err.Error()
+	}
+	d.tell(&r, results)
+	r.At, r.Seconds = time.Now(), time.Since(start).Seconds()
+	if asked || r.Error != "" || len(results) > 0 {
+		d.history.note(r, asked)
+	}
+	return r
+}
+
+// tell lists what a scan did, and what is broken now, whether this scan read it
+// or an earlier one.
+func (d *instance) tell(r *control.Reload, results []zonedir.Result) {
+	back := map[string]bool{}
+	for i := range results {
+		if res := &results[i]; res.Zone != nil {
+			back[string(res.Apex)] = true
+		}
+	}
+	for i := range results {
+		switch res := &results[i]; {
+		case res.Gone && !back[string(res.Apex)]:
+			r.GoneAll++
+			r.Gone = append(r.Gone, wire.NameString(res.Apex))
+		case res.Zone != nil:
+			r.ChangedAll++
+			if len(r.Changed) < maxTold {
+				r.Changed = append(r.Changed, changedZone(res))
+			}
+		}
+	}
+	r.Gone = r.Gone[:min(len(r.Gone), maxTold)]
+	r.Broken = d.allBroken()
+	r.BrokenAll = len(r.Broken)
+	r.Broken = r.Broken[:min(len(r.Broken), maxTold)]
+}
+
+// reloadConfig reads the configuration again. What changed and can be had
+// without a restart is changed; the warnings are about the rest.
+func (d *instance) reloadConfig() (warnings []string, err error) {
+	cfg, err := d.configure()
+	if err != nil {
+		return nil, fmt.Errorf("the configuration is invalid:\n%w", err)
+	}
+	if cfg.Zones != d.cfg.Zones {
+		return nil, fmt.Errorf("zones: %s has become %s: restart the server for that", d.cfg.Zones, cfg.Zones)
+	}
+	d.applyConfig(cfg)
+	warnings = []string{}
+	if what := needsRestart(d.cfg, cfg); what != "" {
+		d.log.Warn("the configuration changed where only a restart makes it so", "keys", what)
+		warnings = append(warnings, "the configuration changed where only a restart makes it so: "+what)
+	}
+	return warnings, nil
+}
+
+// reloadZone reads one zone's file, whether it changed or not.
+func (d *instance) reloadZone(name string, force bool) (control.Reload, error) {
+	zones, err := d.zoneStates([]string{name})
+	if err != nil {
+		return control.Reload{}, err
+	}
+	var files []string
+	for _, z := range zones {
+		files = append(files, filepath.Base(z.File))
+	}
+	r := d.reloadZones(zonedir.ScanOptions{All: true, Names: files, Force: force})
+	// Only what is wrong with this zone is its matter.
+	r.Broken = []control.Zone{}
+	now, err := d.zoneStates([]string{name})
+	if err != nil && len(r.Gone) == 0 {
+		return r, err
+	}
+	for i := range now {
+		if now[i].Broken() {
+			now[i].Findings = d.foundIn(now[i].File)
+			r.Broken = append(r.Broken, now[i])
+		}
+	}
+	r.BrokenAll = len(r.Broken)
+	return r, nil
+}
+
+// foundIn is what was found in a broken file.
+func (d *instance) foundIn(file string) []control.Finding {
+	for _, z := range d.allBroken() {
+		if z.File == file {
+			return z.Findings
+		}
+	}
+	return []control.Finding{}
+}
+
+// zoneStates are the zones of the names, or all.
+func (d *instance) zoneStates(names []string) ([]control.Zone, error) {
+	if len(names) == 0 {
+		return d.zoneList(func(*zonedir.State) bool { return true }), nil
+	}
+	out := []control.Zone{}
+	for _, name := range names {
+		apex, err := zonefile.ParseNameLower(name, []byte{0})
+		if err != nil {
+			return nil, fmt.Errorf("%q is no zone's name: %w", name, err)
+		}
+		name := wire.NameString(apex)
+		zones := d.zoneList(func(s *zonedir.State) bool { return s.Zone == name })
+		if len(zones) == 0 {
+			return nil, errors.New("the zone " + name + " is not served here; geodns zone status lists those that are")
+		}
+		out = append(out, zones...)
+	}
+	return out, nil
+}

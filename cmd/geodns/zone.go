@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"geodns/internal/control"
+)
+
+func newZone() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "zone",
+		Short: "See and reload single zones of the running server",
+		Args:  unknownCommand,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("a command is missing: status or reload")}
+		},
+	}
+	cmd.SuggestionsMinimumDistance = 2 // letters
+	cmd.AddCommand(newZoneStatus(), newZoneReload())
+	return cmd
+}
+
+func newZoneStatus() *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "status [NAME...]",
+		Short: "Tell how zones are, or all of them",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			client, err := r.client(cmd)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := r.ctx(cmd, readPatience)
+			defer cancel()
+			zones := []control.Zone{}
+			if len(names) == 0 {
+				zones, err = client.Zones(ctx)
+			}
+			for _, name := range names {
+				var z control.Zone
+				if z, err = client.Zone(ctx, name); err != nil {
+					break
+				}
+				zones = append(zones, z)
+			}
+			if err != nil {
+				return err
+			}
+			if r.output == "json" {
+				return encode(cmd.OutOrStdout(), zones)
+			}
+			return zonesText(cmd.OutOrStdout(), zones)
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+// zonesText prints a table, then what is wrong.
+func zonesText(out io.Writer, zones []control.Zone) error {
+	colour := colours(out)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := &errWriter{w: t}
+	w.printf("ZONE\tSERIAL\tRECORDS\tREAD\tFILE\tSTATE\n") // colours last: they count as width
+	for i := range zones {
+		z := &zones[i]
+		name, loaded := z.Name, "never"
+		if name == "" {
+			name = "-"
+		}
+		if !z.Loaded.IsZero() {
+			loaded = z.Loaded.UTC().Format(time.RFC3339)
+		}
+		code := green
+		if z.Broken() {
+			code = red
+		}
+		w.printf("%s\t%d\t%d\t%s\t%s\t%s\n", printable(name), z.Serial, z.Records, loaded, printable(z.File), paint(colour, code, z.State))
+	}
+	if w.err == nil {
+		w.err = t.Flush()
+	}
+	w.w = out
+	for i := range zones {
+		if z := &zones[i]; z.Broken() {
+			brokenText(w, z, colour)
+		}
+	}
+	return w.err
+}
+
+func newZoneReload() *cobra.Command {
+	var r remote
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "reload NAME",
+		Short: "Have the running server read one zone's file again, changed or not",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) != 1 {
+				return usageError{errors.New("the name of one zone is wanted; geodns reload reads all that changed")}
+			}
+			client, err := r.client(cmd)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := r.ctx(cmd, reloadPatience)
+			defer cancel()
+			result, err := client.ReloadZone(ctx, names[0], force)
+			if err != nil {
+				return err
+			}
+			return r.printReload(cmd.OutOrStdout(), cmd.ErrOrStderr(), &result)
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "take the file, too, if it lost more of its records than shrink-limit allows")
+	return cmd
+}
