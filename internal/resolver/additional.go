@@ -30,7 +30,13 @@ func (v *Resolver) additional() {
 		case wire.TypeSRV:
 			v.targets(s.Records, 6)
 		case wire.TypeSVCB, wire.TypeHTTPS:
-			v.service(s)
+			v.service(*s)
+		}
+	}
+	// What aliases lead to may lead on.
+	for i := 0; i < len(v.r.Additional); i++ {
+		if s := &v.r.Additional[i]; s.Type == wire.TypeSVCB || s.Type == wire.TypeHTTPS {
+			v.service(*s)
 		}
 	}
 }
@@ -72,7 +78,9 @@ func (v *Resolver) lookup(target []byte) (zone.Node, bool) {
 	case zone.Exact:
 		return m.Node, true
 	case zone.Missing:
-		return v.z.Wildcard(&m)
+		// What stands beside the NS of a wildcard is not ours to say.
+		n, ok := v.z.Wildcard(&m)
+		return n, ok && !n.Cut()
 	case zone.Cut:
 		return v.z.Find(v.other.Bytes())
 	}
@@ -118,57 +126,42 @@ func (v *Resolver) same(a *wire.Set, owner []byte, s *zone.RRset) bool {
 	return wire.EqualFold(have, owner)
 }
 
-// maxAlias bounds a chain of SVCB records in alias mode.
-const maxAlias = 8
-
-// service adds what a SVCB or HTTPS record leads to (RFC 9460 4.1): the
-// addresses of its target, and in alias mode the target's own records.
-func (v *Resolver) service(s *wire.Set) {
+// service adds what a SVCB or HTTPS set leads to (RFC 9460 4.1): the addresses
+// of its targets, and in alias mode the targets' own records. A loop of aliases
+// ends where a set is there already.
+func (v *Resolver) service(s wire.Set) {
 	owner := s.Owner
 	if owner == nil {
 		owner = v.q.Name.Bytes()
 	}
-	records, t := s.Records, s.Type
-	for alias := 0; alias < maxAlias; alias++ {
-		var next zone.RRset
-		var nextOwner []byte
-		for rest := records; ; {
-			data, more, ok := wire.NextRecord(rest)
-			if !ok {
-				break
-			}
-			rest = more
-			if len(data) < 3 {
-				continue
-			}
-			target := data[2:]
-			if target[0] == 0 {
-				// RFC 9460 2.5: "." is the owner itself; in alias mode, that
-				// the service isn't there.
-				if data[0]|data[1] == 0 {
-					continue
-				}
-				target = owner
-			} else if target = target[:wire.NameLen(target)]; len(target) == 0 {
-				continue
-			}
-			n, ok := v.lookup(target)
-			if !ok {
-				continue
-			}
-			if data[0]|data[1] == 0 && nextOwner == nil {
-				if set, ok := n.Set(t); ok && !v.present(target, &set) {
-					v.extraSet(target, n, t)
-					next, nextOwner = set, target
-				}
-			}
-			v.extraSet(target, n, wire.TypeA)
-			v.extraSet(target, n, wire.TypeAAAA)
-		}
-		if nextOwner == nil {
+	for records := s.Records; ; {
+		data, rest, ok := wire.NextRecord(records)
+		if !ok {
 			return
 		}
-		records, owner = next.Records, nextOwner
+		records = rest
+		if len(data) < 3 {
+			continue
+		}
+		alias := data[0]|data[1] == 0
+		target := data[2 : 2+wire.NameLen(data[2:])]
+		if len(target) == 1 {
+			// RFC 9460 2.5: "." is the owner itself; in alias mode, that the
+			// service isn't there.
+			if alias {
+				continue
+			}
+			target = owner
+		}
+		n, ok := v.lookup(target)
+		if !ok {
+			continue
+		}
+		if alias {
+			v.extraSet(target, n, s.Type)
+		}
+		v.extraSet(target, n, wire.TypeA)
+		v.extraSet(target, n, wire.TypeAAAA)
 	}
 }
 
@@ -188,13 +181,8 @@ func (v *Resolver) glue(cut []byte, s *zone.RRset) {
 				v.r.TC = v.r.TC || pass == 0 && !v.in.TCP
 				break
 			}
-			if below(target, cut) != (pass == 0) || !v.other.Set(target) || !v.z.Contains(v.other.Bytes()) {
-				continue
-			}
-			v.extra++
-			if n, ok := v.z.Find(v.other.Bytes()); ok {
-				v.extraSet(target, n, wire.TypeA)
-				v.extraSet(target, n, wire.TypeAAAA)
+			if below(target, cut) == (pass == 0) {
+				v.addresses(target)
 			}
 		}
 		if pass == 0 {

@@ -56,8 +56,8 @@ func (v *Resolver) denyType(name *wire.Name, n zone.Node, encloser *zone.Match) 
 	// RFC 4035 3.1.3.1, 3.1.3.4. An ENT has no NSEC: one covers it.
 	if s, ok := n.Set(wire.TypeNSEC); ok {
 		v.deny(v.ownerOf(n), n, &s)
-	} else if encloser == nil {
-		v.nsec(v.relative(name))
+	} else {
+		v.nsec(n.Rel())
 	}
 	if encloser != nil {
 		v.nsec(v.relative(name))

@@ -181,7 +181,7 @@ func (v *Resolver) step(name *wire.Name, owner []byte) (target []byte, o Outcome
 			v.denyName(name, &m)
 			return nil, NXDomain
 		}
-		if wild.Cut() {
+		if wild.Cut() && v.q.Type != wire.TypeDS {
 			// RFC 4592 4.2 leaves NS at a wildcard undefined: it delegates.
 			return nil, v.referral(&zone.Match{Kind: zone.Cut, Node: wild}, suffix(name, owner, 0))
 		}
@@ -207,8 +207,8 @@ func (v *Resolver) node(name *wire.Name, owner []byte, n zone.Node, encloser *zo
 	t := v.q.Type
 	if t == wire.TypeANY {
 		o = v.any(owner, n)
-	} else if t == wire.TypeRRSIG {
-		o = v.signaturesOnly(owner, n)
+	} else if (t == wire.TypeRRSIG || t == wire.TypeSIG) && v.signaturesOnly(owner, n) {
+		o = Answered
 	} else if s, ok := n.Set(t); ok {
 		v.answer(owner, n, &s)
 		o = Answered
@@ -284,16 +284,16 @@ func (v *Resolver) any(owner []byte, n zone.Node) Outcome {
 	return Answered
 }
 
-// signaturesOnly answers QTYPE RRSIG: all of the node's.
-func (v *Resolver) signaturesOnly(owner []byte, n zone.Node) Outcome {
-	o := NoData
+// signaturesOnly answers QTYPE RRSIG or SIG with all that the node has, which
+// are a set for each type that they cover. It reports whether there are any.
+func (v *Resolver) signaturesOnly(owner []byte, n zone.Node) bool {
+	before := len(v.r.Answer)
 	for it := n.All(); it.Next(); {
-		if s := it.Set; s.Type == wire.TypeRRSIG {
+		if s := it.Set; s.Type == v.q.Type {
 			v.r.Answer = append(v.r.Answer, wire.Set{Owner: owner, Type: s.Type, TTL: s.TTL, Records: s.Records})
-			o = Answered
 		}
 	}
-	return o
+	return len(v.r.Answer) > before
 }
 
 // looped reports whether a CNAME has been answered before for the same name.
@@ -342,8 +342,9 @@ func (v *Resolver) dname(m *zone.Match, name *wire.Name, owner []byte) (target [
 	}
 	copy(target[head:], to)
 	v.r.Answer = append(v.r.Answer, wire.Set{Owner: owner, Type: wire.TypeCNAME, TTL: s.TTL, Records: records})
-	// RFC 6672 3.2: who asks for the CNAME has it.
-	if v.q.Type == wire.TypeCNAME || v.q.Type == wire.TypeANY {
+	// Who asks for the CNAME has it; for ANY it is RFC 6672 3.2, step 3C, as it
+	// stands: the DNAME is followed.
+	if v.q.Type == wire.TypeCNAME {
 		return nil, Answered
 	}
 	return target, Answered

@@ -119,7 +119,11 @@ func (e *Encoder) name(name []byte) bool {
 	if n > 0 {
 		head = int(offs[n-1]) + 1 + int(name[offs[n-1]])
 	}
-	if start+head+2 > e.max {
+	end := start + head + 2
+	if parent == noParent {
+		end-- // the root's octet instead of a pointer
+	}
+	if end > e.max {
 		return false
 	}
 	e.msg = append(e.msg, name[:head]...)

@@ -45,12 +45,17 @@ func (e *Encoder) Append(out, req []byte, q *Query, r *Reply, x *Response) []byt
 			count[section] += n
 		}
 	}
+	lost := false
 	for i := range r.Additional {
 		if tc {
 			break
 		}
-		n := e.set(&r.Additional[i], r.Class)
-		if n < 0 {
+		s := &r.Additional[i]
+		if lost && s.Type == TypeRRSIG {
+			continue // It stands behind what it signs, which is missing.
+		}
+		n := e.set(s, r.Class)
+		if lost = n < 0; lost {
 			tc = i < r.Required
 			continue
 		}
@@ -80,12 +85,16 @@ func (e *Encoder) begin(out, req []byte, q *Query, limit int) {
 }
 
 // reserve returns how many octets OPT and TSIG will take. What is least worth
-// is left out if they don't fit: the error's text, then the TSIG.
+// is left out if they don't fit: the error's text, the NSID, then the TSIG.
 func (e *Encoder) reserve(req []byte, q *Query, r *Reply, x *Response) (opt, tsig int) {
 	opt = optLen(q, r, x)
 	free := e.max - len(e.msg)
 	if opt > free {
 		r.HasEDE = false
+		opt = optLen(q, r, x)
+	}
+	if opt > free {
+		q.EDNS.NSID = false
 		opt = optLen(q, r, x)
 	}
 	if r.TSIGError != 0 {
