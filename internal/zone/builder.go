@@ -24,8 +24,9 @@ type Builder struct {
 	cur     draft  // the name at hand, which has no node yet
 	hash    uint64 // of cur's name
 	records int
-	// places are where the nodes stand that were written, in that order: what
-	// walks over all of them goes through memory from one end to the other.
+	// places are where nodes were written, in that order, those that are dead by
+	// now among them: what walks over all goes through memory from one end to the
+	// other.
 	places []uint32
 
 	// early holds the records before the SOA, which is what says where the
@@ -240,37 +241,38 @@ func (b *Builder) flush() {
 	if len(b.cur.sets) == 0 {
 		return
 	}
-	pos := b.append(&b.cur, b.places)
+	pos := b.append(&b.cur)
 	w := writer{x: &b.index, a: &b.arena}
 	w.putNew(b.hash, pos)
-	b.places = append(b.places, pos)
 	b.cur.sets = b.cur.sets[:0]
 }
 
 // append writes a draft's node, and sees that there is room for it in the
-// index. places are all nodes so far, if that is known.
-func (b *Builder) append(d *draft, places []uint32) uint32 {
+// index.
+func (b *Builder) append(d *draft) uint32 {
 	mem, pos := b.arena.alloc(d.size())
 	d.encode(mem)
 	if b.index.full(1) || pos > b.index.place {
-		names := int(b.index.names) * 2
-		if places != nil {
-			b.index = indexOf(places, &b.arena, b.index.seed, names)
-		} else {
-			b.index = b.index.rebuilt(&b.arena, names)
-		}
+		b.index = indexOf(b.places, &b.arena, b.index.seed, int(b.index.names)*2)
 	}
+	b.places = append(b.places, pos)
 	return pos
 }
 
-// write appends a draft's node and leads the index to it.
-func (b *Builder) write(d *draft) {
-	pos := b.append(d, nil)
-	if old, _, _, ok := b.index.find(&b.arena, b.index.hashRel(d.rel), nil, d.rel); ok {
+// write appends the node of a draft, whose name has that hash, and leads the
+// index to it.
+func (b *Builder) write(d *draft, h uint64) {
+	pos := b.append(d)
+	old, slot, _, ok := b.index.find(&b.arena, h, nil, d.rel)
+	if ok {
 		b.arena.live -= old.size()
+		old.b[1] |= flagDead
+	} else {
+		b.index.used++
+		b.index.names++
 	}
 	w := writer{x: &b.index, a: &b.arena}
-	w.put(d.rel, pos)
+	w.set(slot, b.index.entry(h, pos))
 }
 
 // Finish returns the zone. The Builder is to be Reset before it is used again.
@@ -288,7 +290,7 @@ func (b *Builder) Finish() (*Zone, []*Problem) {
 	if _, ok := z.node.Set(wire.TypeNS); !ok {
 		return nil, append(problems, noNS)
 	}
-	z.settle()
+	z.settle(b.places)
 	z.reorder()
 	b.arena = arena{}
 	for _, p := range problems {
@@ -322,16 +324,7 @@ func (b *Builder) merge() (problems []*Problem) {
 				problems = append(problems, at(rel, b.apex, p))
 			}
 		}
-		b.write(&d)
-	}
-	if b.late != nil {
-		// Some nodes are no more.
-		b.places = b.places[:0]
-		b.index.each(func(pos uint32) bool {
-			b.places = append(b.places, pos)
-			return true
-		})
-		slices.Sort(b.places)
+		b.write(&d, b.index.hashRel(d.rel))
 	}
 	b.late, b.aside = nil, nil
 	return problems
@@ -348,14 +341,12 @@ func at(rel string, apex []byte, p *Problem) *Problem {
 // RFC 4592 2.2.2), counts children, notes wildcards, and checks each name as a
 // whole.
 func (b *Builder) link() (problems []*Problem) {
-	type family struct {
-		children uint32
-		wildcard bool
-	}
-	families := map[string]*family{}
-	apex := &family{}
-	var d draft
-	for _, pos := range b.places {
+	var apex, d draft
+	var s suffixes
+	b.places = slices.DeleteFunc(b.places, func(pos uint32) bool {
+		return Node{b.arena.at(pos)}.flags()&flagDead != 0
+	})
+	for _, pos := range b.places { // not those that are written meanwhile
 		n := Node{b.arena.at(pos)}
 		if f := n.flags(); f&flagDNAME != 0 || f&flagCNAME != 0 {
 			d.load(n)
@@ -366,44 +357,58 @@ func (b *Builder) link() (problems []*Problem) {
 		if n.flags()&flagHidden != 0 {
 			continue
 		}
-		for rel := n.Rel(); len(rel) > 0; {
-			parent := rel[1+int(rel[0]):]
-			f := apex
-			known := true
-			if len(parent) > 0 {
-				if f = families[string(parent)]; f == nil {
-					f = &family{}
-					families[string(parent)] = f
-					p, exists := b.place(parent)
-					known = exists && b.arena.at(p)[1]&flagHidden == 0
-				}
-			}
-			f.children++
-			f.wildcard = f.wildcard || rel[0] == 1 && rel[1] == '*'
-			if known {
+		rel := n.Rel()
+		labels := b.index.hashes(rel, &s)
+		for i := range labels {
+			at := int(s.offs[i])
+			star := rel[at] == 1 && rel[at+1] == '*'
+			if i == labels-1 {
+				apex.children++
+				apex.wildcard = apex.wildcard || star
 				break
 			}
-			rel = parent // an ENT: a child of its own parent, too
+			// A parent that is new is itself a child of its own parent.
+			if b.adopt(rel[s.offs[i+1]:], s.hash[i+1], star, &d) {
+				break
+			}
 		}
 	}
-	families[""] = apex
-	for rel, f := range families {
-		if f.children == 0 {
-			continue
-		}
-		d = draft{rel: []byte(rel)}
-		if pos, ok := b.place(d.rel); ok {
-			d.load(Node{b.arena.at(pos)})
-		}
-		d.children, d.wildcard = f.children, f.wildcard
-		b.write(&d)
+	if pos, ok := b.place(nil); ok && apex.children > 0 {
+		d.load(Node{b.arena.at(pos)})
+		d.children, d.wildcard = apex.children, apex.wildcard
+		b.write(&d, b.index.seed)
 	}
 	return problems
 }
 
+// adopt gives a name, of that hash, one more child, and reports whether the name existed. A
+// node that has children already counts on in its place: nobody but the Builder
+// has seen it.
+func (b *Builder) adopt(rel []byte, h uint64, star bool, d *draft) (existed bool) {
+	n, _, _, ok := b.index.find(&b.arena, h, nil, rel)
+	if !ok {
+		*d = draft{rel: append(d.rel[:0], rel...), sets: d.sets[:0], children: 1, wildcard: star}
+		b.write(d, h)
+		return false
+	}
+	if n.flags()&flagChildren != 0 {
+		binary.BigEndian.PutUint32(n.b[2:], n.children()+1)
+		if star {
+			n.b[1] |= flagWildcard
+		}
+		return true
+	}
+	existed = n.flags()&flagHidden == 0
+	d.load(n)
+	d.children, d.wildcard = 1, star
+	b.write(d, h)
+	return existed
+}
+
 // settle brings a finished zone into its final form: without the nodes that
-// were written anew, in chunks and with an index of the right size.
-func (z *Zone) settle() {
+// were written anew, in chunks and with an index of the right size. places are
+// where nodes were written, dead ones among them.
+func (z *Zone) settle(places []uint32) {
 	if z.total < chunkSize/4 || z.wasteful() {
 		z.compact()
 		return
@@ -412,7 +417,7 @@ func (z *Zone) settle() {
 	z.chunks[0] = bytes.Clone(z.chunks[0])
 	names := int(z.index.names)
 	if z.index.pages == nil || z.index.slots > newIndexSlots(names)*5/4 {
-		z.index = z.index.rebuilt(&z.arena, names)
+		z.index = indexOf(places, &z.arena, z.index.seed, names)
 	}
 	z.refresh()
 }

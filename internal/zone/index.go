@@ -55,12 +55,16 @@ func newIndex(seed uint64, n, units int) index {
 // about two probes for a hit, under five for a miss.
 func newIndexSlots(n int) uint32 { return uint32(max(n+n/2+1, 4)) }
 
-// indexOf is an index, for that many names, of the nodes at places.
+// indexOf is an index, for that many names, of the nodes at places that are not
+// dead. In the order of places, it goes through memory from one end to the
+// other.
 func indexOf(places []uint32, a *arena, seed uint64, names int) index {
 	x := newIndex(seed, names, a.units())
 	w := writer{x: &x, a: a}
 	for _, pos := range places {
-		w.putNew(x.hashRel(Node{a.at(pos)}.Rel()), pos)
+		if n := (Node{a.at(pos)}); n.flags()&flagDead == 0 {
+			w.putNew(x.hashRel(n.Rel()), pos)
+		}
 	}
 	return x
 }
@@ -150,21 +154,39 @@ func mix(h uint64) uint64 {
 	return hi ^ lo
 }
 
-// hashRel hashes a name below the apex.
-func (x *index) hashRel(rel []byte) uint64 {
-	var offs [wire.MaxLabels + 1]uint8
+// suffixes are the places where the labels of a name below the apex begin, and
+// the hashes of the names that begin there.
+type suffixes struct {
+	offs [wire.MaxLabels + 1]uint8
+	hash [wire.MaxLabels + 1]uint64
+}
+
+// hashes fills in s and returns how many labels there are.
+func (x *index) hashes(rel []byte, s *suffixes) int {
 	n := 0
 	for i := 0; i < len(rel); i += 1 + int(rel[i]) {
-		offs[n] = uint8(i)
+		s.offs[n] = uint8(i)
 		n++
 	}
 	h := x.seed
-	for n > 0 {
-		n--
-		at := int(offs[n])
+	for i := n - 1; i >= 0; i-- {
+		at := int(s.offs[i])
 		h = hashLabel(h, rel[at+1:at+1+int(rel[at])])
+		s.hash[i] = h
 	}
-	return h
+	return n
+}
+
+// hashRel hashes a name below the apex.
+func (x *index) hashRel(rel []byte) uint64 {
+	if n := len(rel); n > 0 && 1+int(rel[0]) == n {
+		return hashLabel(x.seed, rel[1:])
+	}
+	var s suffixes
+	if x.hashes(rel, &s) == 0 {
+		return x.seed
+	}
+	return s.hash[0]
 }
 
 // writer changes an index that may be shared: it copies the pages that it

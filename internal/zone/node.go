@@ -29,6 +29,7 @@ const (
 	flagCNAME
 	flagNSEC   // has an NSEC, or NSEC3
 	flagHidden // holds nothing but NSEC3: no name of the zone (RFC 5155 7.2.8)
+	flagDead   // written anew elsewhere; only while a Builder is at work
 )
 
 const setHeader = 8
