@@ -102,11 +102,10 @@ func (g *gitTree) await(deadline time.Time) {
 	}
 }
 
-// Stale is the index.lock that a scan waited for in vain, and that the next
-// ones pass over; "": none.
-func (d *Dir) Stale() string {
-	if d.git.stale == (stamp{}) || d.git.state().lock != d.git.stale {
+// outlived is the lock that the last wait for it gave up; "": none.
+func (g *gitTree) outlived() string {
+	if g.stale == (stamp{}) || g.state().lock != g.stale {
 		return ""
 	}
-	return filepath.Join(d.git.dir, "index.lock")
+	return filepath.Join(g.dir, "index.lock")
 }

@@ -96,15 +96,21 @@ func (s *scan) listOnce() (names []string, err error) {
 	return names, nil
 }
 
-// confirm looks again, after a moment, for the files that seem to be gone:
-// many programs write a file by putting a new one in the place of the old one
-// that they took away before.
+// confirm looks again for the files that seem to be gone, if that can have
+// happened just now: many programs write a file by putting a new one in the
+// place of the old one that they took away before.
 func (s *scan) confirm(names []string) ([]string, error) {
-	if len(s.away(names)) == 0 || s.quiet == 0 {
+	if len(s.away(names)) == 0 {
 		return names, nil
 	}
-	time.Sleep(s.quiet)
-	return s.listOnce()
+	if info, err := os.Stat(s.path); err == nil {
+		dir := stampOf("", info)
+		if age := dir.age(time.Now()); age < s.quiet {
+			time.Sleep(s.quiet - age)
+			return s.listOnce()
+		}
+	}
+	return names, nil
 }
 
 // away are the files known from before that are not among those there.

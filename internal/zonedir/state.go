@@ -42,6 +42,7 @@ type states struct {
 	mu     sync.RWMutex
 	byFile map[string]*State // what a pointer points to never changes
 	counts Counts
+	stale  string // see Stale
 }
 
 // States is how all files stand now, sorted by file.
@@ -62,6 +63,22 @@ func (d *Dir) Counts() Counts {
 	d.states.mu.RLock()
 	defer d.states.mu.RUnlock()
 	return d.states.counts
+}
+
+// Stale is the index.lock of git that the last scan found there and no longer
+// waits for, since it outlasted Patience: of a git that died, or that takes
+// long. "": none. While there is one, a zone and what it includes may be of two
+// commits. Any goroutine may ask.
+func (d *Dir) Stale() string {
+	d.states.mu.RLock()
+	defer d.states.mu.RUnlock()
+	return d.states.stale
+}
+
+func (s *states) setStale(lock string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stale = lock
 }
 
 // note puts down what became of a file.

@@ -75,7 +75,7 @@ func TestWritersAreNotHurt(t *testing.T) {
 	r, err := os.Open(f.path("a.test.zone"))
 	f.must(err)
 	defer r.Close()
-	cmd := exec.Command("sh", "-c", `i=0; while [ $i -lt 3000 ]; do : >>"$0" || exit 1; i=$((i+1)); done`, f.path("a.test.zone"))
+	cmd := exec.Command("sh", "-c", `i=0; while [ $i -lt 1000 ]; do : >>"$0" || exit 1; i=$((i+1)); done`, f.path("a.test.zone"))
 	f.must(cmd.Start())
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
@@ -226,6 +226,7 @@ func TestGitStaleLock(t *testing.T) {
 	f.write("a.test.zone", text(2, 1))
 	f.changed("a.test.zone a.test. 2")
 	f.remove("../.git/index.lock")
+	f.changed()
 	if got := f.dir.Stale(); got != "" {
 		t.Errorf("stale lock is %q", got)
 	}
@@ -260,4 +261,18 @@ func TestNotRegular(t *testing.T) {
 	f.must(os.Symlink("/dev/zero", f.path("zero.zone")))
 	f.write("a.test.zone", text(1, 1, "$INCLUDE inc"))
 	f.changed("a.test.zone a.test. broken include", "pipe.zone pipe. broken unreadable", "zero.zone zero. broken unreadable")
+}
+
+// A file that goes and comes again was never gone.
+func TestGoneForAMoment(t *testing.T) {
+	f := newFolder(t)
+	f.dir.Quiet = 300 * time.Millisecond
+	f.write("a.test.zone", text(1, 1))
+	f.write("b.test.zone", text(1, 1))
+	f.changed("a.test.zone a.test. 1", "b.test.zone b.test. 1")
+	f.rename("a.test.zone", "a.test.zone~")
+	f.remove("b.test.zone")
+	wait := f.soon(func() { f.write("a.test.zone", text(2, 1)) })
+	f.changed("a.test.zone a.test. 2", "b.test.zone b.test. gone")
+	wait()
 }

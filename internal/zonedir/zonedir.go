@@ -37,7 +37,7 @@ const (
 const ShrinkFrom = 10
 
 // Dir is a directory of zone files. It is for one goroutine at a time, but for
-// States and Counts, which any may call at any time.
+// States, Counts and Stale, which any may call at any time.
 type Dir struct {
 	// ShrinkLimit refuses a file whose zone has lost more than that many
 	// percent of its records, if it had ShrinkFrom or more. 0: off. It may be
@@ -165,6 +165,7 @@ func (d *Dir) ScanWith(o ScanOptions) ([]Result, error) {
 	}
 	results = append(results, t.gone()...)
 	d.scanned = true
+	d.states.setStale(d.git.outlived())
 	d.places.scanned(time.Since(s.start))
 	slices.SortStableFunc(results, func(a, b Result) int { return strings.Compare(a.File, b.File) })
 	return results, nil
