@@ -31,6 +31,7 @@ func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.tellStale()
 	if len(results) == 0 {
 		return nil, nil
 	}
@@ -54,6 +55,16 @@ func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
 		debug.FreeOSMemory()
 	}
 	return results, nil
+}
+
+// tellStale logs a lock of git that was left behind, once.
+func (d *instance) tellStale() {
+	lock := d.zones.Stale()
+	if lock != "" && lock != d.stale {
+		d.log.Warn("git's lock has stood for long, and is waited for no more: zones may be read in the middle of a checkout",
+			"lock", lock, "remedy", "remove it if no git runs")
+	}
+	d.stale = lock
 }
 
 // reload reads the configuration and the zone files that changed: what SIGHUP

@@ -56,6 +56,7 @@ type instance struct {
 	log       *slog.Logger
 	notify    notifier
 	zones     *zonedir.Dir
+	stale     string // see tellStale
 	publisher *publish.Publisher
 	server    *server.Server
 
