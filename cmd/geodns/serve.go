@@ -108,8 +108,10 @@ func (d *instance) run(ctx context.Context) error {
 	if err := d.bind(holder); err != nil {
 		return err
 	}
-	d.server.Serve()
+	// First what tells how the server is, so that whoever gets an answer can ask
+	// for that, too.
 	d.startServices()
+	d.server.Serve()
 	d.follow()
 	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()))
 	d.notify.ready(fmt.Sprintf("serving %d zones", holder.Load().Zones.Len()))
