@@ -93,7 +93,7 @@ func (v *Resolver) extraSet(owner []byte, n zone.Node, t wire.Type) {
 	if !ok || v.present(owner, &s) {
 		return
 	}
-	v.r.Additional = append(v.r.Additional, wire.Set{Owner: owner, Type: t, TTL: s.TTL, Records: s.Records})
+	v.r.Additional = put(v.r.Additional, owner, &s, s.TTL)
 	if v.q.EDNS.DO {
 		v.r.Additional = signatures(v.r.Additional, owner, n, t, s.TTL)
 	}

@@ -165,6 +165,38 @@ func TestLongChain(t *testing.T) {
 	}
 }
 
+// TestLongestName: a DNAME may make names of 255 octets (RFC 6672 2.2).
+func TestLongestName(t *testing.T) {
+	p := newPath(t, parsed(t, "example.", "d DNAME "+strings.Repeat("x.", 100)+"test.\n")) // 206 octets
+	for n, want := range map[int]string{48: "NOERROR aa 2 0 0", 49: "YXDOMAIN aa 1 0 0"} {
+		r, _ := p.ask(t, question(strings.Repeat("a", n)+".d.example.", dns.TypeA, dns.ClassINET, 0, false), resolver.Asked{TCP: true})
+		if summary(r) != want {
+			t.Errorf("a label of %d: %s, want %s", n, summary(r), want)
+		}
+	}
+}
+
+// TestWildcardCut: what a wildcard delegates has a DS at its parent, and its
+// addresses are not the parent's to give (RFC 4592 4.2).
+func TestWildcardCut(t *testing.T) {
+	p := newPath(t, parsed(t, "example.", "mail MX 10 x.w\n*.w NS ns.test.\n*.w A 192.0.2.1\n*.w DS 1 13 2 "+strings.Repeat("0f", 32)+"\n"))
+	for _, tt := range []struct {
+		name string
+		typ  uint16
+		want string
+	}{
+		{"mail.example.", dns.TypeMX, "NOERROR aa 1 0 0"},
+		{"x.w.example.", dns.TypeA, "NOERROR 0 1 0"},
+		{"y.x.w.example.", dns.TypeNS, "NOERROR 0 1 0"},
+		{"x.w.example.", dns.TypeDS, "NOERROR aa 1 0 0"},
+		{"*.w.example.", dns.TypeA, "NOERROR 0 1 0"},
+	} {
+		if r, _ := p.ask(t, question(tt.name, tt.typ, dns.ClassINET, 0, false), resolver.Asked{}); summary(r) != tt.want {
+			t.Errorf("%s %d: %s, want %s", tt.name, tt.typ, summary(r), tt.want)
+		}
+	}
+}
+
 // TestRotation: each address comes first equally often, and all are there.
 func TestRotation(t *testing.T) {
 	p := newPath(t, parsed(t, "example.", "w A 192.0.2.1\nw A 192.0.2.2\nw A 192.0.2.3\nv AAAA 2001:db8::1\nv AAAA 2001:db8::2\n"))

@@ -84,7 +84,7 @@ func (v *Resolver) denyDS(n zone.Node, cut []byte) {
 		return // What nobody signed proves nothing.
 	}
 	if s, ok := n.Set(wire.TypeDS); ok {
-		v.r.Authority = append(v.r.Authority, wire.Set{Owner: cut, Type: s.Type, TTL: s.TTL, Records: s.Records})
+		v.r.Authority = put(v.r.Authority, cut, &s, s.TTL)
 		v.r.Authority = signatures(v.r.Authority, cut, n, s.Type, s.TTL)
 		return
 	}
@@ -159,7 +159,7 @@ func (v *Resolver) deny(owner []byte, n zone.Node, s *zone.RRset) {
 			return
 		}
 	}
-	v.r.Authority = append(v.r.Authority, wire.Set{Owner: owner, Type: s.Type, TTL: s.TTL, Records: s.Records})
+	v.r.Authority = put(v.r.Authority, owner, s, s.TTL)
 	v.r.Authority = signatures(v.r.Authority, owner, n, s.Type, s.TTL)
 }
 

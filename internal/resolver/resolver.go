@@ -231,9 +231,23 @@ func (v *Resolver) node(name *wire.Name, owner []byte, n zone.Node, encloser *zo
 	return target, o
 }
 
+// put appends an RRset to a section. It fills the set in its place: a copy of
+// one that was just put together makes the processor wait.
+func put(to []wire.Set, owner []byte, s *zone.RRset, ttl uint32) []wire.Set {
+	if len(to) == cap(to) {
+		to = append(to, wire.Set{})
+	} else {
+		to = to[:len(to)+1]
+	}
+	a := &to[len(to)-1]
+	a.Owner, a.Type, a.TTL, a.Records, a.Pick, a.First = owner, s.Type, ttl, s.Records, nil, 0
+	return to
+}
+
 // answer adds an RRset to the answer, with its signatures if they are wanted.
 func (v *Resolver) answer(owner []byte, n zone.Node, s *zone.RRset) {
-	v.r.Answer = append(v.r.Answer, wire.Set{Owner: owner, Type: s.Type, TTL: s.TTL, Records: s.Records, First: v.first(s)})
+	v.r.Answer = put(v.r.Answer, owner, s, s.TTL)
+	v.r.Answer[len(v.r.Answer)-1].First = v.first(s)
 	if v.q.EDNS.DO {
 		v.r.Answer = signatures(v.r.Answer, owner, n, s.Type, s.TTL)
 	}
@@ -243,7 +257,7 @@ func (v *Resolver) answer(owner []byte, n zone.Node, s *zone.RRset) {
 // what they cover (RFC 4034 3).
 func signatures(to []wire.Set, owner []byte, n zone.Node, t wire.Type, ttl uint32) []wire.Set {
 	if sig, ok := n.Signatures(t); ok {
-		return append(to, wire.Set{Owner: owner, Type: wire.TypeRRSIG, TTL: ttl, Records: sig.Records})
+		return put(to, owner, &sig, ttl)
 	}
 	return to
 }
@@ -270,7 +284,7 @@ func (v *Resolver) any(owner []byte, n zone.Node) Outcome {
 	for it := n.All(); it.Next(); {
 		s := it.Set
 		if v.in.TCP {
-			v.r.Answer = append(v.r.Answer, wire.Set{Owner: owner, Type: s.Type, TTL: s.TTL, Records: s.Records})
+			v.r.Answer = put(v.r.Answer, owner, &s, s.TTL)
 			continue
 		}
 		if s.Type != wire.TypeRRSIG {
@@ -290,7 +304,7 @@ func (v *Resolver) signaturesOnly(owner []byte, n zone.Node) bool {
 	before := len(v.r.Answer)
 	for it := n.All(); it.Next(); {
 		if s := it.Set; s.Type == v.q.Type {
-			v.r.Answer = append(v.r.Answer, wire.Set{Owner: owner, Type: s.Type, TTL: s.TTL, Records: s.Records})
+			v.r.Answer = put(v.r.Answer, owner, &s, s.TTL)
 		}
 	}
 	return len(v.r.Answer) > before
@@ -384,7 +398,7 @@ func (v *Resolver) negative() {
 		return
 	}
 	ttl := min(s.TTL, minimum(s.Records))
-	v.r.Authority = append(v.r.Authority, wire.Set{Owner: v.z.Apex(), Type: s.Type, TTL: ttl, Records: s.Records})
+	v.r.Authority = put(v.r.Authority, v.z.Apex(), &s, ttl)
 	if v.q.EDNS.DO {
 		v.r.Authority = signatures(v.r.Authority, v.z.Apex(), n, s.Type, ttl)
 	}
@@ -409,7 +423,7 @@ func (v *Resolver) referral(m *zone.Match, owner []byte) Outcome {
 	if owner == nil {
 		owner = v.q.Name.Bytes()
 	}
-	v.r.Authority = append(v.r.Authority, wire.Set{Owner: owner, Type: s.Type, TTL: s.TTL, Records: s.Records})
+	v.r.Authority = put(v.r.Authority, owner, &s, s.TTL)
 	v.glue(owner, &s)
 	if v.q.EDNS.DO {
 		v.denyDS(m.Node, owner)

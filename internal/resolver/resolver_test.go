@@ -15,21 +15,24 @@ const mostAliases = 17
 
 // TestEqualsOracle: over TCP, the reply is what the oracle says; over UDP it is
 // the same if that fits, else a part of it with nothing missing unsaid.
-func TestEqualsOracle(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		zones := drawZones(t)
-		p := newPath(t, zones...)
-		o := &oracle{zones: zones, most: mostAliases}
-		for range 12 {
-			class := rapid.SampledFrom([]uint16{dns.ClassINET, dns.ClassINET, dns.ClassINET, dns.ClassANY}).Draw(t, "class")
-			q := asked{name: drawQname(t, zones), typ: someQtype.Draw(t, "qtype"), class: class}
-			do := rapid.Bool().Draw(t, "do")
-			draw := rapid.Uint64().Draw(t, "draw")
-			size := rapid.SampledFrom([]uint16{0, 0, 100, 512, 700, 900, 1232, 4096}).Draw(t, "size")
-			compareTCP(t, p, o, q, do, draw)
-			compareUDP(t, p, o, q, size, do, draw)
-		}
-	})
+func TestEqualsOracle(t *testing.T) { rapid.Check(t, equalsOracle) }
+
+// FuzzEqualsOracle is the same.
+func FuzzEqualsOracle(f *testing.F) { f.Fuzz(rapid.MakeFuzz(equalsOracle)) }
+
+func equalsOracle(t *rapid.T) {
+	zones := drawZones(t)
+	p := newPath(t, zones...)
+	o := &oracle{zones: zones, most: mostAliases}
+	for range 12 {
+		class := rapid.SampledFrom([]uint16{dns.ClassINET, dns.ClassINET, dns.ClassINET, dns.ClassANY}).Draw(t, "class")
+		q := asked{name: drawQname(t, zones), typ: someQtype.Draw(t, "qtype"), class: class}
+		do := rapid.Bool().Draw(t, "do")
+		draw := rapid.Uint64().Draw(t, "draw")
+		size := rapid.SampledFrom([]uint16{0, 0, 100, 512, 700, 900, 1232, 4096}).Draw(t, "size")
+		compareTCP(t, p, o, q, do, draw)
+		compareUDP(t, p, o, q, size, do, draw)
+	}
 }
 
 // differs says how a reply differs from what was expected, in full.

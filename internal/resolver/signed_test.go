@@ -1,7 +1,6 @@
 package resolver_test
 
 import (
-	"crypto"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,7 +49,7 @@ func sign(t *testing.T, z *plainZone, how signing) *signedZone {
 	}
 	name := fmt.Sprintf("K%s+%03d+%05d", z.apex, key.Algorithm, key.KeyTag())
 	write(t, filepath.Join(dir, name+".key"), key.String()+"\n")
-	write(t, filepath.Join(dir, name+".private"), key.PrivateKeyString(private.(crypto.PrivateKey)))
+	write(t, filepath.Join(dir, name+".private"), key.PrivateKeyString(private))
 	write(t, filepath.Join(dir, "zone"), z.text()+key.String()+"\n")
 	args := append([]string{"-z", "-P", "-q", "-O", "full", "-o", z.apex, "-s", "20200101000000", "-e", "20370101000000", "-f", "signed"}, how.args...)
 	cmd := exec.Command(command(t, "dnssec-signzone"), append(args, "zone", name)...)

@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // Encoder appends replies to buffers. It holds the table of names for
 // compression (RFC 1035 4.1.4), which is forgotten from message to message by
 // raising gen.
@@ -20,7 +22,8 @@ type Encoder struct {
 }
 
 const (
-	tableSize = 512 // a power of two
+	tableBits = 9
+	tableSize = 1 << tableBits
 	tableMost = tableSize * 3 / 4
 	// maxPointer is the largest offset that 14 bits can say.
 	maxPointer = 1<<14 - 1
@@ -43,29 +46,45 @@ func (e *Encoder) forget() {
 	e.used, e.seeded = 0, false
 }
 
+// hashLabel hashes a label below a parent, without case. Setting the bit that
+// tells a from A makes some other octets the same too, which find tells apart.
+func hashLabel(parent uint16, lab []byte) uint32 {
+	const fold = 0x2020202020202020
+	h := uint64(parent)<<8 | uint64(len(lab))
+	for ; len(lab) >= 8; lab = lab[8:] {
+		h = (h ^ (binary.LittleEndian.Uint64(lab) | fold)) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	rest := uint64(0)
+	if len(lab) >= 4 {
+		rest = uint64(binary.LittleEndian.Uint32(lab))<<32 | uint64(binary.LittleEndian.Uint32(lab[len(lab)-4:]))
+	} else {
+		for _, c := range lab {
+			rest = rest<<8 | uint64(c)
+		}
+	}
+	h = (h ^ (rest | fold)) * 0x9e3779b97f4a7c15
+	return uint32(h >> 32)
+}
+
 // find returns where the label stands below parent, or 0 and the free slot
 // where it would be entered (-1: the table is full).
 func (e *Encoder) find(parent uint16, lab []byte) (off uint16, slot int) {
-	h := uint32(parent) * 0x9e3779b1
-	for _, c := range lab {
-		h = (h ^ uint32(lower[c])) * 0x01000193
-	}
-	i := int(h^h>>15) & (tableSize - 1)
-	for {
-		t := &e.table[i]
+	h := hashLabel(parent, lab)
+	for i := h >> (32 - tableBits); ; i = (i + 1) & (tableSize - 1) {
+		t := &e.table[i&(tableSize-1)]
 		if t.gen != e.gen {
 			if e.used >= tableMost {
 				return 0, -1
 			}
-			return 0, i
+			return 0, int(i)
 		}
 		if t.parent == parent {
 			at := int(t.off)
 			if n := int(e.msg[at]); n == len(lab) && EqualFold(e.msg[at+1:at+1+n], lab) {
-				return t.off, i
+				return t.off, int(i)
 			}
 		}
-		i = (i + 1) & (tableSize - 1)
 	}
 }
 

@@ -339,6 +339,57 @@ func TestFullTable(t *testing.T) {
 	}
 }
 
+// TestFarNames: names are pointed to as far as 14 bits reach, and not beyond.
+func TestFarNames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := rapid.IntRange(1<<14-20, 1<<14+20).Draw(t, "where the name stands")
+		s := &sample{reply: wire.NewReply(), req: append(header(0, 1), askA...)}
+		s.query.Parse(s.req, true)
+		s.reply.Reset()
+		owner := s.query.Name.Bytes()
+		pad := make([]byte, at-len(s.req)-12-12)
+		target := []byte("\x01x\x04test\x00")
+		for _, r := range []record{{owner, 65400, 1, 0, pad}, {owner, wire.TypeNS, 1, 0, target}, {owner, wire.TypePTR, 1, 0, target}} {
+			s.reply.Answer = append(s.reply.Answer, wire.Set{Type: r.typ, Records: wire.AppendRecord(nil, r.data)})
+			s.sets[0] = append(s.sets[0], []record{r})
+		}
+		msg := s.encode(new(wire.Encoder), 65535)
+		s.check(t, msg, 65535, true)
+		// Labels are entered from the right; the second stands two octets on.
+		want := at + len(target) + 12 + len(target)
+		if at+2 < 1<<14 {
+			want = at + len(target) + 12 + 2
+		}
+		if len(msg) != want {
+			t.Fatalf("a name at %d: %d octets, want %d", at, len(msg), want)
+		}
+	})
+}
+
+// TestForgottenNames: nothing points to a name of a set that was taken back.
+func TestForgottenNames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := &sample{reply: wire.NewReply(), req: append(header(0, 1), askA...)}
+		s.query.Parse(s.req, true)
+		s.reply.Reset()
+		owner := s.query.Name.Bytes()
+		large := wire.Set{Type: wire.TypeNS}
+		var lost []record
+		for i := range 30 {
+			lost = append(lost, record{owner, wire.TypeNS, 1, 0, []byte(fmt.Sprintf("\x08server%02d\x04test\x00", i))})
+			large.Records = wire.AppendRecord(large.Records, lost[i].data)
+		}
+		again := lost[rapid.IntRange(0, 29).Draw(t, "again")].data
+		s.reply.Additional = append(s.reply.Additional, large, wire.Set{Type: wire.TypePTR, Records: wire.AppendRecord(nil, again)})
+		s.sets[2] = [][]record{lost, {{owner, wire.TypePTR, 1, 0, again}}}
+		msg := s.encode(new(wire.Encoder), 512)
+		s.check(t, msg, 512, false)
+		if msg[11] != 1 {
+			t.Fatalf("%d additional records, want 1", msg[11])
+		}
+	})
+}
+
 // TestGenerations: an Encoder forgets, also after more messages than its
 // counter counts.
 func TestGenerations(t *testing.T) {

@@ -1,6 +1,9 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // The limits of RFC 1035 2.3.4, in octets.
 const (
@@ -22,12 +25,35 @@ var lower = func() (t [256]byte) {
 	return t
 }()
 
+// lower8 does to eight octets what the table lower does to one: an octet
+// without its top bit is at least A if adding 0x80-A sets that bit, and more
+// than Z if adding 0x7f-Z does.
+func lower8(x uint64) uint64 {
+	const each = 0x0101010101010101
+	low := x & (0x7f * each)
+	upper := (low + (0x80-'A')*each) ^ (low + (0x7f-'Z')*each)
+	return x | upper&^x&(0x80*each)>>2
+}
+
+// copyLower copies src in lower case to dst, which is at least as long. Wide
+// stores are what the loads that follow, to hash names and compare them, need
+// in order not to wait.
+func copyLower(dst, src []byte) {
+	for len(src) >= 8 {
+		binary.LittleEndian.PutUint64(dst, lower8(binary.LittleEndian.Uint64(src)))
+		dst, src = dst[8:], src[8:]
+	}
+	for i, c := range src {
+		dst[i] = lower[c]
+	}
+}
+
 // AppendLower appends name in lower case to dst. Length octets are below 64,
 // so folding the whole slice leaves them alone.
 func AppendLower(dst, name []byte) []byte {
-	for _, c := range name {
-		dst = append(dst, lower[c])
-	}
+	at := len(dst)
+	dst = append(dst, name...)
+	copyLower(dst[at:], name)
 	return dst
 }
 
@@ -36,6 +62,13 @@ func AppendLower(dst, name []byte) []byte {
 func EqualFold(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false
+	}
+	for len(a) >= 8 {
+		x, y := binary.LittleEndian.Uint64(a), binary.LittleEndian.Uint64(b)
+		if x != y && lower8(x) != lower8(y) {
+			return false
+		}
+		a, b = a[8:], b[8:]
 	}
 	for i, c := range a {
 		if c != b[i] && lower[c] != lower[b[i]] {
@@ -164,9 +197,7 @@ func (n *Name) Set(name []byte) bool {
 	n.NLabels = labelOffsets(name, &n.Labels)
 	n.Len = len(name)
 	n.Labels[n.NLabels] = uint8(len(name) - 1)
-	for i, c := range name {
-		n.Buf[i] = lower[c]
-	}
+	copyLower(n.Buf[:], name)
 	return true
 }
 

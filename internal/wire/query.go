@@ -128,17 +128,15 @@ func (q *Query) parseQuestion(msg []byte) int {
 		}
 		q.Name.Labels[n] = uint8(at - HeaderLen)
 		n++
-		for ; at < end; at++ {
-			q.Name.Buf[at-HeaderLen] = lower[msg[at]]
-		}
+		at = end
 	}
 	if at+5 > len(msg) {
 		return 0
 	}
-	q.Name.Buf[at-HeaderLen] = 0
+	q.Name.Len = at - HeaderLen + 1
+	copyLower(q.Name.Buf[:], msg[HeaderLen:at+1])
 	q.Name.Labels[n] = uint8(at - HeaderLen)
 	q.Name.NLabels = n
-	q.Name.Len = at - HeaderLen + 1
 	q.Type = be16(msg, at+1)
 	q.Class = be16(msg, at+3)
 	q.QuestionLen = q.Name.Len + 4

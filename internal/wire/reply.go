@@ -60,13 +60,9 @@ func NewReply() *Reply {
 
 // Reset makes r an empty NOERROR answer of class IN.
 func (r *Reply) Reset() {
-	*r = Reply{
-		Class:      ClassIN,
-		Answer:     r.Answer[:0],
-		Authority:  r.Authority[:0],
-		Additional: r.Additional[:0],
-		scratch:    r.scratch[:0],
-	}
+	r.Rcode, r.AA, r.TC, r.Class, r.Required = RcodeNoError, false, false, ClassIN, 0
+	r.Answer, r.Authority, r.Additional, r.scratch = r.Answer[:0], r.Authority[:0], r.Additional[:0], r.scratch[:0]
+	r.HasEDE, r.EDE, r.EDEText, r.Scope, r.TSIGError = false, 0, "", 0, 0
 }
 
 // Scratch returns n octets that live until the next Reset, or nil when too
