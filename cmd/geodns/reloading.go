@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 	"geodns/internal/zonefile"
 )
 
-// manyRecords is from how many records on, read at once, what the reading leaves
-// is worth giving back to the system at once: that takes a full collection.
+// manyRecords is from how many records on, read at the start, what the reading
+// leaves is worth giving back to the system: that takes a full collection.
 const manyRecords = 50_000
 
 // maxTold is how many zones of a kind a reload lists.
@@ -24,9 +25,7 @@ const maxTold = 1000
 // load reads zone files and publishes what they make. d.reloading is held, or
 // nothing else runs yet.
 func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
-	// A compiled zone lives long, and what reading it leaves is garbage:
-	// collected often, it never adds up.
-	defer debug.SetGCPercent(debug.SetGCPercent(25))
+	defer d.mindMemory()()
 	results, err := d.zones.ScanWith(o)
 	if err != nil {
 		return nil, err
@@ -51,10 +50,30 @@ func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
 	d.publisher.Publish(changes)
 	d.noteBroken(results)
 	d.log.Info("zone files read", summary(results)...)
-	if records >= manyRecords {
+	if records >= manyRecords && d.server == nil {
 		debug.FreeOSMemory()
 	}
 	return results, nil
+}
+
+// mindMemory suits the runtime to a reading, and returns what ends that.
+//
+// Before anything is served, memory counts: what reading leaves is collected
+// often, and given back at once. Later, time counts: a collection stops the
+// world, which waits for readers that give way to everybody. So it is left to
+// a later one, as is the version that was replaced. And there are places for
+// the readers beside those of the workers, which the kernel then lets go first.
+func (d *instance) mindMemory() (end func()) {
+	if d.server == nil {
+		before := debug.SetGCPercent(25)
+		return func() { debug.SetGCPercent(before) }
+	}
+	collect := debug.SetGCPercent(200)
+	places := runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
+	return func() {
+		runtime.GOMAXPROCS(places)
+		debug.SetGCPercent(collect)
+	}
 }
 
 // tellStale logs a lock of git that was left behind, once.

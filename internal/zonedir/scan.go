@@ -24,6 +24,7 @@ type scan struct {
 	start    time.Time
 	deadline time.Time // for all waiting
 	quiet    time.Duration
+	serving  bool            // what was read before is being served meanwhile
 	names    map[string]bool // of o.Names; nil: all
 	done     map[string]bool // files that were read in this pass
 }
@@ -37,6 +38,7 @@ func (d *Dir) begin(o ScanOptions) (*scan, error) {
 	now := time.Now()
 	s := &scan{Dir: d, o: o, root: root, start: now, deadline: now.Add(d.Patience), done: map[string]bool{}}
 	if d.scanned {
+		s.serving = true
 		s.quiet = d.Quiet
 	}
 	if o.Names != nil {
@@ -205,9 +207,14 @@ func (s *scan) read(names []string) []reading {
 func (s *scan) each(n int, f func(l *loader, i int)) {
 	next := make(chan int)
 	at := s.places.real()
+	var threads readers
+	defer time.AfterFunc(lowFor, threads.raise).Stop()
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
+	for range min(runtime.NumCPU(), n) {
 		wg.Go(func() {
+			if s.serving {
+				defer threads.leave(threads.yield())
+			}
 			l := newLoader(s.path, s.root, &s.git, s.quiet, s.seed)
 			l.real = at
 			for i := range next {
