@@ -1,17 +1,11 @@
 package check
 
 import (
-	"bytes"
 	"fmt"
 
 	"geodns/internal/wire"
+	"geodns/internal/zone"
 )
-
-// maxTypes is how many types the builder of zones takes at one name.
-const maxTypes = 512
-
-// maxSet is how many octets a packed RRset has at most.
-const maxSet = 65535
 
 // longName is from how many records on a name's are compared by a map.
 const longName = 16
@@ -97,11 +91,11 @@ func (c *checker) fits(s *seenName, r recID) bool {
 	if set == nil {
 		return s.begin(c, r)
 	}
-	if why := only(p.typ); why != "" {
+	if why := zone.Single(p.typ); why != "" {
 		c.at(single, r, "a second record: "+why, "keep one of them")
 		return false
 	}
-	if set.size += 2 + int(p.length); set.size > maxSet {
+	if set.size += 2 + int(p.length); set.size > zone.MaxRecords {
 		c.at(setTooLong, r, "the RRset is longer than any message can carry (64 KiB)", "spread its records over several names")
 		return false
 	}
@@ -116,15 +110,15 @@ func (c *checker) fits(s *seenName, r recID) bool {
 // begin takes the first record of an RRset.
 func (s *seenName) begin(c *checker, r recID) bool {
 	z, p := c.z, c.z.rec(r)
-	if len(s.sets) >= maxTypes {
+	if len(s.sets) >= zone.MaxSets {
 		return false // the builder says so
 	}
-	if 2+int(p.length) > maxSet {
+	if 2+int(p.length) > zone.MaxRecords {
 		c.at(setTooLong, r, "the RRset is longer than any message can carry (64 KiB)", "spread its records over several names")
 		return false
 	}
 	cname := p.typ == wire.TypeCNAME
-	other := !cname && !besideCNAME(p.typ)
+	other := !cname && !zone.BesideCNAME(p.typ)
 	if cname && s.other || other && s.cname {
 		c.at(cnameAndOther, r, "a CNAME beside other data", "a name that has a CNAME has nothing else (RFC 2181 10.1): remove one of them")
 		return false
@@ -177,7 +171,7 @@ func (s *seenName) double(z *zoneData, r recID) bool {
 	}
 	p, data := z.rec(r), z.data(r)
 	for _, k := range s.kept {
-		if q := z.rec(k); q.typ == p.typ && q.length == p.length && sameData(p.typ, z.data(k), data) {
+		if q := z.rec(k); q.typ == p.typ && q.length == p.length && zone.SameData(p.typ, z.data(k), data) {
 			return true
 		}
 	}
@@ -188,57 +182,11 @@ func (s *seenName) double(z *zoneData, r recID) bool {
 func key(z *zoneData, r recID) string {
 	p, data := z.rec(r), z.data(r)
 	k := append(make([]byte, 0, 2+len(data)), byte(p.typ>>8), byte(p.typ))
-	at, ok := nameAt(p.typ)
+	at, ok := zone.NameIn(p.typ)
 	if !ok || len(data) < at {
 		return string(append(k, data...))
 	}
 	return string(wire.AppendLower(append(k, data[:at]...), data[at:]))
-}
-
-// sameData compares RDATA, names in it without case.
-func sameData(t wire.Type, a, b []byte) bool {
-	at, ok := nameAt(t)
-	if !ok || len(a) < at || len(b) < at {
-		return bytes.Equal(a, b)
-	}
-	return bytes.Equal(a[:at], b[:at]) && wire.EqualFold(a[at:], b[at:])
-}
-
-// nameAt says where the RDATA of a type has a name that takes up its rest.
-func nameAt(t wire.Type) (at int, ok bool) {
-	switch t {
-	case wire.TypeNS, wire.TypeCNAME, wire.TypePTR, wire.TypeDNAME:
-		return 0, true
-	case wire.TypeMX:
-		return 2, true
-	case wire.TypeSRV:
-		return 6, true
-	}
-	return 0, false
-}
-
-// only says why there is one record of a type at a name; empty: there may be
-// many.
-func only(t wire.Type) string {
-	switch t {
-	case wire.TypeSOA:
-		return "a zone has exactly one SOA (RFC 1035 5.2)"
-	case wire.TypeCNAME:
-		return "a name has at most one CNAME (RFC 2181 10.1)"
-	case wire.TypeDNAME:
-		return "a name has at most one DNAME (RFC 6672 2.4)"
-	}
-	return ""
-}
-
-// besideCNAME reports whether a type may stand beside a CNAME (RFC 2181 10.1,
-// RFC 4034 2.5 and 3, RFC 3007 4.1).
-func besideCNAME(t wire.Type) bool {
-	switch t {
-	case wire.TypeRRSIG, wire.TypeNSEC, wire.TypeSIG, wire.TypeKEY, wire.TypeNXT:
-		return true
-	}
-	return false
 }
 
 func coveredBy(z *zoneData, r recID) wire.Type {

@@ -121,7 +121,7 @@ func (b *Builder) add(rr *wire.RR) *Problem {
 	if len(b.arena.chunks) >= maxChunks {
 		return zoneTooLarge
 	}
-	if 2+len(rr.Data) > maxRecords {
+	if 2+len(rr.Data) > MaxRecords {
 		return setTooLong
 	}
 	if !wire.HasSuffix(rr.Owner, b.apex) {
@@ -194,7 +194,7 @@ func (b *Builder) putAside(pos uint32, rel []byte, rr *wire.RR) *Problem {
 		b.late[string(rel)] = l
 	}
 	if have, ok := l.only[rr.Type]; ok {
-		if sameData(rr.Type, have, rr.Data) {
+		if SameData(rr.Type, have, rr.Data) {
 			return duplicate
 		}
 		return second(rr.Type)
@@ -218,7 +218,7 @@ func (b *Builder) putAside(pos uint32, rel []byte, rr *wire.RR) *Problem {
 // keep remembers the record of a type that may stand once, to compare others
 // with.
 func (l *later) keep(t wire.Type, data []byte) {
-	if single(t) == "" {
+	if Single(t) == "" {
 		return
 	}
 	if l.only == nil {
@@ -231,7 +231,7 @@ func (l *later) note(t wire.Type) {
 	switch {
 	case t == wire.TypeCNAME:
 		l.cname = true
-	case !besideCNAME(t):
+	case !BesideCNAME(t):
 		l.other = true
 	}
 }

@@ -28,8 +28,8 @@ func (p *Problem) Error() string {
 // The bounds of one name. More types at one name, or a set that no message can
 // carry, are mistakes or attacks.
 const (
-	maxSets    = 512
-	maxRecords = 65535 // octets of a packed RRset
+	MaxSets    = 512
+	MaxRecords = 65535 // octets of a packed RRset
 )
 
 // draft is a node taken apart, to be changed.
@@ -94,9 +94,9 @@ func coveredBy(rr *wire.RR) wire.Type {
 	return 0
 }
 
-// besideCNAME reports whether a type may stand beside a CNAME (RFC 2181 10.1,
+// BesideCNAME reports whether a type may stand beside a CNAME (RFC 2181 10.1,
 // RFC 4034 2.5 and 3, RFC 3007 4.1).
-func besideCNAME(t wire.Type) bool {
+func BesideCNAME(t wire.Type) bool {
 	switch t {
 	case wire.TypeRRSIG, wire.TypeNSEC, wire.TypeSIG, wire.TypeKEY, wire.TypeNXT:
 		return true
@@ -104,9 +104,9 @@ func besideCNAME(t wire.Type) bool {
 	return false
 }
 
-// single says why there may be but one record of a type at a name; empty: there
+// Single says why there may be but one record of a type at a name; empty: there
 // may be many.
-func single(t wire.Type) string {
+func Single(t wire.Type) string {
 	switch t {
 	case wire.TypeSOA:
 		return "a zone has exactly one SOA (RFC 1035 5.2)"
@@ -119,21 +119,21 @@ func single(t wire.Type) string {
 }
 
 func second(t wire.Type) *Problem {
-	return &Problem{Rule: "single", Message: "a second record: " + single(t), Remedy: "keep one of them"}
+	return &Problem{Rule: "single", Message: "a second record: " + Single(t), Remedy: "keep one of them"}
 }
 
 // add puts a record into the draft. A record that is there already is left
 // alone, with a warning. lowest: of two TTLs in one set the lower one holds,
 // with a warning (RFC 2181 5.2); else the record's.
 func (d *draft) add(rr *wire.RR, lowest bool) *Problem {
-	if 2+len(rr.Data) > maxRecords {
+	if 2+len(rr.Data) > MaxRecords {
 		return setTooLong
 	}
 	covered := coveredBy(rr)
 	i := d.find(rr.Type, covered)
 	if i < 0 {
-		if len(d.sets) >= maxSets {
-			return &Problem{Rule: "too-many-types", Message: fmt.Sprintf("the name has more than %d types", maxSets), Remedy: "spread them over several names"}
+		if len(d.sets) >= MaxSets {
+			return &Problem{Rule: "too-many-types", Message: fmt.Sprintf("the name has more than %d types", MaxSets), Remedy: "spread them over several names"}
 		}
 		if n := len(d.sets); n < cap(d.sets) {
 			d.sets = d.sets[:n+1]
@@ -153,10 +153,10 @@ func (d *draft) add(rr *wire.RR, lowest bool) *Problem {
 	if s.has(rr.Data) {
 		return duplicate
 	}
-	if single(rr.Type) != "" {
+	if Single(rr.Type) != "" {
 		return second(rr.Type)
 	}
-	if len(s.records)+2+len(rr.Data) > maxRecords {
+	if len(s.records)+2+len(rr.Data) > MaxRecords {
 		return setTooLong
 	}
 	s.records = wire.AppendRecord(s.records, rr.Data)
@@ -199,7 +199,7 @@ func (s *draftSet) has(data []byte) bool {
 		if !ok {
 			return false
 		}
-		if sameData(s.typ, have, data) {
+		if SameData(s.typ, have, data) {
 			return true
 		}
 		r = rest
@@ -219,9 +219,9 @@ func (s *draftSet) keep() {
 	}
 }
 
-// nameIn says where in a type's RDATA a name begins that takes up its rest, and
+// NameIn says where in a type's RDATA a name begins that takes up its rest, and
 // that DNS compares without case; ok is false for types without such a name.
-func nameIn(t wire.Type) (at int, ok bool) {
+func NameIn(t wire.Type) (at int, ok bool) {
 	switch t {
 	case wire.TypeNS, wire.TypeCNAME, wire.TypePTR, wire.TypeDNAME:
 		return 0, true
@@ -233,10 +233,10 @@ func nameIn(t wire.Type) (at int, ok bool) {
 	return 0, false
 }
 
-// sameData compares RDATA. Of the types with a name, the numbers in front of it
+// SameData compares RDATA. Of the types with a name, the numbers in front of it
 // are compared as they are: they are no letters.
-func sameData(t wire.Type, a, b []byte) bool {
-	at, ok := nameIn(t)
+func SameData(t wire.Type, a, b []byte) bool {
+	at, ok := NameIn(t)
 	if !ok || len(a) < at || len(b) < at {
 		return bytes.Equal(a, b)
 	}
@@ -246,7 +246,7 @@ func sameData(t wire.Type, a, b []byte) bool {
 // dataKey is a key that two RDATA share if sameData holds for them: data
 // itself, or a copy in dst.
 func dataKey(dst []byte, t wire.Type, data []byte) []byte {
-	at, ok := nameIn(t)
+	at, ok := NameIn(t)
 	if !ok || len(data) < at {
 		return data
 	}
@@ -267,7 +267,7 @@ func (d *draft) del(rr *wire.RR) bool {
 			return false
 		}
 		end := at + 2 + len(data)
-		if sameData(s.typ, data, rr.Data) {
+		if SameData(s.typ, data, rr.Data) {
 			s.cut(at, end)
 			if s.count == 0 {
 				d.sets = append(d.sets[:i], d.sets[i+1:]...)
@@ -299,7 +299,7 @@ func (d *draft) conflict() *Problem {
 		switch t := d.sets[i].typ; {
 		case t == wire.TypeCNAME:
 			cname = true
-		case !besideCNAME(t):
+		case !BesideCNAME(t):
 			other = true
 			dname = dname || t == wire.TypeDNAME
 			ns = ns || t == wire.TypeNS

@@ -183,17 +183,17 @@ func TestBounds(t *testing.T) {
 		rule    string
 	}{
 		{"types", func(add func(wire.RR)) {
-			for i := range maxSets {
+			for i := range MaxSets {
 				add(rr(at, wire.Type(1000+i), 60, "x"))
 			}
 		}, rr(at, wire.TypeA, 60, address(1)), "too-many-types"},
 		{"signed types", func(add func(wire.RR)) {
-			for i := range maxSets {
+			for i := range MaxSets {
 				add(rr(at, wire.TypeRRSIG, 60, string([]byte{byte(i >> 8), byte(i)})))
 			}
 		}, rr(at, wire.TypeRRSIG, 60, "\xff\xff"), "too-many-types"},
 		{"set of addresses", func(add func(wire.RR)) {
-			for i := range maxRecords / 6 {
+			for i := range MaxRecords / 6 {
 				add(rr(at, wire.TypeA, 60, address(i)))
 			}
 		}, rr(at, wire.TypeA, 60, address(1<<23)), "set-too-long"},
