@@ -4,8 +4,6 @@
 package tests
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,24 +16,7 @@ import (
 // target is the server under test: TestMain builds it once.
 var target harness.Target
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "geodns-tests")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if target, err = harness.NewTarget(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &target)) }
 
 func TestScenarios(t *testing.T) {
 	runScripts(t, "scenarios", 1)

@@ -5,8 +5,6 @@ package edgeprobe
 
 import (
 	"bufio"
-	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,24 +28,7 @@ const referenceFile = "testdata/reference.tsv"
 // target is the server under test: TestMain builds it once.
 var target harness.Target
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "geodns-edgeprobe")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if target, err = harness.NewTarget(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &target)) }
 
 // question is the probes' plain question; a probe that begins with it differs
 // in what comes after it.

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,4 +73,21 @@ func build(dir string) (string, error) {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return bin, nil
+}
+
+// Main is a package's TestMain: it makes the server under test, once, and
+// returns the exit code of the tests.
+func Main(m interface{ Run() int }, target *Target) int {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "geodns-tests")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if *target, err = NewTarget(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
