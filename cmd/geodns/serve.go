@@ -111,6 +111,7 @@ func (d *instance) run(ctx context.Context) error {
 	// First what tells how the server is, so that whoever gets an answer can ask
 	// for that, too.
 	d.startServices()
+	makePlaces(d.server.Sockets())
 	d.server.Serve()
 	d.follow()
 	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()))

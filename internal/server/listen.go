@@ -52,15 +52,15 @@ func (e *AddrError) Unwrap() error { return e.Err }
 type binding struct {
 	addr netip.AddrPort // with the real port
 	tcp  *net.TCPListener
-	udp  []*net.UDPConn
+	udp  []int // blocking file descriptors
 }
 
 func (b *binding) close() {
 	if b.tcp != nil {
 		_ = b.tcp.Close()
 	}
-	for _, c := range b.udp {
-		_ = c.Close()
+	for _, fd := range b.udp {
+		_ = unix.Close(fd)
 	}
 }
 
@@ -110,9 +110,36 @@ func bindOnce(at netip.AddrPort, workers int, log *slog.Logger) (_ *binding, err
 		if err != nil {
 			return nil, &AddrError{"udp", b.addr, err}
 		}
-		b.udp = append(b.udp, c.(*net.UDPConn))
+		fd, err := takeOut(c.(*net.UDPConn))
+		if err != nil {
+			return nil, &AddrError{"udp", b.addr, err}
+		}
+		b.udp = append(b.udp, fd)
 	}
 	return b, nil
+}
+
+// takeOut takes the socket out of the runtime's poller: it returns a blocking
+// file descriptor of it, which is the caller's, and closes conn.
+func takeOut(conn *net.UDPConn) (fd int, err error) {
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	err = withFD(raw, func(old int) error {
+		fd, err = unix.FcntlInt(uintptr(old), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, err
+	}
+	// O_NONBLOCK belongs to the socket, not to the descriptor.
+	if err := unix.SetNonblock(fd, false); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // network narrows "tcp" or "udp" to one family, so that 0.0.0.0 and [::] are

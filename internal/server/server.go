@@ -156,6 +156,10 @@ func (s *Server) Addrs() []netip.AddrPort {
 	return append([]netip.AddrPort(nil), s.addrs...)
 }
 
+// Sockets is how many UDP sockets there are: each takes a thread that blocks in
+// the kernel while there is nothing to answer.
+func (s *Server) Sockets() int { return len(s.sockets) * s.cfg.Workers }
+
 // Serve starts to answer and returns at once. A second call does nothing.
 func (s *Server) Serve() {
 	s.mu.Lock()
@@ -165,8 +169,8 @@ func (s *Server) Serve() {
 	}
 	s.started = true
 	for _, b := range s.sockets {
-		for _, conn := range b.udp {
-			u := newUDPSocket(s, b, conn)
+		for _, fd := range b.udp {
+			u := newUDPSocket(s, b, fd)
 			s.udp = append(s.udp, u)
 			s.loop(u.serve)
 		}

@@ -1,8 +1,8 @@
 package server
 
 import (
-	"errors"
-	"net"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,8 +50,9 @@ type mmsghdr struct {
 type udpSocket struct {
 	w    *worker
 	stop *atomic.Bool
-	conn *net.UDPConn
-	raw  syscall.RawConn
+
+	mu sync.Mutex // guards fd against being closed while wake uses it
+	fd int        // blocking; -1 once closed
 
 	v4       bool
 	wildcard bool
@@ -75,9 +76,9 @@ type udpSocket struct {
 	poll [1]unix.PollFd
 }
 
-func newUDPSocket(s *Server, b *binding, conn *net.UDPConn) *udpSocket {
+func newUDPSocket(s *Server, b *binding, fd int) *udpSocket {
 	u := &udpSocket{
-		w: newWorker(s), stop: &s.stop, conn: conn,
+		w: newWorker(s), stop: &s.stop, fd: fd,
 		v4: b.v4(), wildcard: b.addr.Addr().IsUnspecified(), flow: UDP6Queries,
 	}
 	if u.v4 {
@@ -120,44 +121,38 @@ func (u *udpSocket) setHeaders() {
 }
 
 // serve answers until the server stops, then what had arrived by then.
+//
+// It blocks in recvmmsg, in a thread of its own, instead of waiting in the
+// runtime's poller: a socket that an epoll instance watches costs the kernel a
+// callback for each datagram, whether or not anyone waits.
 func (u *udpSocket) serve() {
-	defer u.conn.Close()
-	raw, err := u.conn.SyscallConn()
-	if err != nil {
-		u.w.log.Error("UDP socket is unusable", "address", u.conn.LocalAddr().String(), "error", err)
-		return
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer u.close()
+	fd := uintptr(u.fd)
+	for u.batches(fd, 0) != endStopped {
+		// After a panic the rest of the batch is still there.
 	}
-	u.raw = raw
-	for !u.stop.Load() {
-		// The one call lasts as long as the socket: onReady only returns to
-		// let the runtime's poller wait.
-		err := u.raw.Read(u.onReady)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-	}
-	_ = u.raw.Control(u.drain)
+	u.drain(fd)
 	u.w.publish()
 }
 
-// wake ends the wait of serve. The caller has set stop.
+// wake ends the wait of serve. The caller has set stop. What shutdown(2)
+// returns is ENOTCONN, but it wakes the reader all the same (inet_shutdown),
+// and what has arrived can still be read.
 func (u *udpSocket) wake() {
-	_ = u.conn.SetReadDeadline(longAgo)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.fd >= 0 {
+		_ = unix.Shutdown(u.fd, unix.SHUT_RD)
+	}
 }
 
-// onReady reads and answers until nothing is left to read (false: wait) or the
-// server stops (true).
-func (u *udpSocket) onReady(fd uintptr) bool {
-	for {
-		switch u.batches(fd, 0) {
-		case endEmpty:
-			return false
-		case endStopped:
-			return true
-		case endPanic:
-			// The rest of the batch is still there.
-		}
-	}
+func (u *udpSocket) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_ = unix.Close(u.fd)
+	u.fd = -1
 }
 
 // drain answers what is in the socket's buffer when the server stops, so that
@@ -199,7 +194,10 @@ func (u *udpSocket) batches(fd uintptr, limit int) (why end) {
 		if limit > 0 && done == limit || limit == 0 && u.stop.Load() {
 			return endStopped
 		}
-		n, errno := recvmmsg(fd, &u.rx)
+		n, errno := recvmmsg(fd, &u.rx, limit == 0)
+		if n == 1 && u.rx[0].n == 0 && u.stop.Load() {
+			return endStopped // woken, not sent to
+		}
 		if errno != 0 {
 			if errno == unix.EAGAIN {
 				return endEmpty
@@ -362,8 +360,14 @@ func (u *udpSocket) awaitRoom(fd uintptr) bool {
 	return n > 0 || err == unix.EINTR
 }
 
-func recvmmsg(fd uintptr, m *[batchSize]mmsghdr) (int, syscall.Errno) {
-	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(m)), batchSize, unix.MSG_DONTWAIT, 0, 0)
+// recvmmsg reads what is there; if nothing is and wait is set it waits for the
+// first datagram.
+func recvmmsg(fd uintptr, m *[batchSize]mmsghdr, wait bool) (int, syscall.Errno) {
+	flags := uintptr(unix.MSG_DONTWAIT)
+	if wait {
+		flags = unix.MSG_WAITFORONE
+	}
+	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(m)), batchSize, flags, 0, 0)
 	return int(n), errno
 }
 

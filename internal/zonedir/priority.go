@@ -13,15 +13,18 @@ import (
 // don't wait for it where there is no CPU to spare, files are read by threads
 // that give way to all others: to the idle class of the scheduler, of which a
 // thread that wakes up takes the CPU at once. A machine that never idles would
-// hold up such a reading for ever, so after lowFor it goes on as all others
-// do. Who may not do that (it takes CAP_SYS_NICE) reads in short slices instead.
+// hold up such a reading for ever, so after lowFor it goes on in short slices,
+// with a quarter of a CPU at least. Who may not leave the idle class (it takes
+// CAP_SYS_NICE) reads so from the beginning.
 
 const (
-	lowFor     = 2 * time.Second
+	lowFor     = 5 * time.Second
 	shortSlice = 100 * time.Microsecond
+	// laterNice gives a reader a weight of 335 where others have 1,024
+	// (sched_prio_to_weight).
+	laterNice = 5
 
-	schedOther = 0 // of sched(7)
-	schedBatch = 3
+	schedBatch = 3 // of sched(7)
 	schedIdle  = 5
 
 	capSysNice = 23 // of capabilities(7)
@@ -41,12 +44,12 @@ func (r *readers) yield() (thread int) {
 	runtime.LockOSThread()
 	thread = unix.Gettid()
 	if !mayRaise() {
-		setScheduling(thread, schedBatch, shortSlice)
+		setScheduling(thread, schedBatch, laterNice, shortSlice)
 		return thread
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.late && setScheduling(thread, schedIdle, 0) {
+	if !r.late && setScheduling(thread, schedIdle, 0, 0) {
 		r.threads = append(r.threads, thread)
 	}
 	return thread
@@ -59,20 +62,22 @@ func (r *readers) leave(thread int) {
 	r.threads = slices.DeleteFunc(r.threads, func(t int) bool { return t == thread })
 }
 
-// raise ends the giving way.
+// raise ends the waiting for an idle CPU.
 func (r *readers) raise() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.late = true
 	for _, thread := range r.threads {
-		setScheduling(thread, schedOther, 0)
+		setScheduling(thread, schedBatch, laterNice, shortSlice)
 	}
 }
 
-// setScheduling sets a thread's class and the time that it may run at a stretch
-// (0: the kernel's choice), and reports whether the kernel took it.
-func setScheduling(thread int, class uint32, slice time.Duration) bool {
-	return unix.SchedSetAttr(thread, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: class, Runtime: uint64(slice)}, 0) == nil
+// setScheduling sets a thread's class, its niceness, and the time that it may
+// run at a stretch (0: the kernel's choice), and reports whether the kernel took
+// it.
+func setScheduling(thread int, class uint32, nice int32, slice time.Duration) bool {
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: class, Nice: nice, Runtime: uint64(slice)}
+	return unix.SchedSetAttr(thread, &attr, 0) == nil
 }
 
 // mayRaise reports whether a thread of the idle class could be brought back.

@@ -22,7 +22,7 @@ func TestYield(t *testing.T) {
 		expectClass(t, thread, low)
 		if low == schedIdle {
 			r.raise()
-			expectClass(t, thread, schedOther)
+			expectClass(t, thread, schedBatch)
 		}
 		r.leave(thread)
 		if len(r.threads) != 0 {
