@@ -44,7 +44,7 @@ func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
 		d.report(r)
 		switch {
 		case r.Zone != nil, r.Gone:
-			changes = append(changes, publish.Change{Apex: r.Apex, Zone: r.Zone})
+			changes = append(changes, publish.Change{Apex: r.Apex, Zone: r.Zone, Steering: r.Steering})
 		case r.Apex != nil && !r.Kept:
 			changes = append(changes, publish.Change{Apex: r.Apex, Vacant: true})
 		}
@@ -196,8 +196,16 @@ func (d *instance) reloadConfig() (warnings []string, err error) {
 	if cfg.Zones != d.cfg.Zones {
 		return nil, fmt.Errorf("zones: %s has become %s: restart the server for that", d.cfg.Zones, cfg.Zones)
 	}
+	keys, err := keyring(cfg)
+	if err != nil {
+		return nil, err
+	}
 	d.applyConfig(cfg)
+	d.server.SetKeys(keys)
 	warnings = []string{}
+	for _, w := range cfg.Warnings {
+		warnings = append(warnings, w.Error())
+	}
 	if what := needsRestart(d.cfg, cfg); what != "" {
 		d.log.Warn("the configuration changed where only a restart makes it so", "keys", what)
 		warnings = append(warnings, "the configuration changed where only a restart makes it so: "+what)

@@ -37,8 +37,8 @@ func (r *remote) flags(cmd *cobra.Command) {
 
 // client returns a client for the server that the flags name.
 func (r *remote) client(cmd *cobra.Command) (*control.Client, error) {
-	if r.output != "text" && r.output != "json" {
-		return nil, usageError{fmt.Errorf("--output %q is not known: it must be text or json", r.output)}
+	if err := r.format(); err != nil {
+		return nil, err
 	}
 	r.named = cmd.Flags().Changed("config")
 	path, err := r.path()
@@ -46,6 +46,14 @@ func (r *remote) client(cmd *cobra.Command) (*control.Client, error) {
 		return nil, err
 	}
 	return control.NewClient(path), nil
+}
+
+// format refuses an output format that there is not.
+func (r *remote) format() error {
+	if r.output != "text" && r.output != "json" {
+		return usageError{fmt.Errorf("--output %q is not known: it must be text or json", r.output)}
+	}
+	return nil
 }
 
 // path is the control socket's. Of the configuration only that has to be

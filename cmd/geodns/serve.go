@@ -18,6 +18,7 @@ import (
 
 	"geodns/internal/config"
 	"geodns/internal/control"
+	"geodns/internal/geo"
 	"geodns/internal/live"
 	"geodns/internal/metrics"
 	"geodns/internal/publish"
@@ -57,7 +58,9 @@ type instance struct {
 	notify    notifier
 	zones     *zonedir.Dir
 	stale     string // see tellStale
+	geography *geo.Keeper
 	publisher *publish.Publisher
+	holder    *live.Holder // of what is published
 	server    *server.Server
 
 	started  time.Time
@@ -90,13 +93,21 @@ func (d *instance) run(ctx context.Context) error {
 	}
 	d.log = newLogger(d.stderr, d.cfg.Log, &d.level)
 	d.notify = notifier{d.log}
+	for _, w := range d.cfg.Warnings {
+		d.log.Warn("the configuration", "warning", w.Error())
+	}
 	for _, key := range d.cfg.NotYetUsed() {
 		d.log.Warn("the key is accepted, but this version does nothing with it yet", "key", key)
 	}
 
 	holder := live.New()
-	d.publisher = publish.New(holder)
+	d.holder = holder
+	if err := d.startGeography(); err != nil {
+		return err
+	}
+	d.publisher = publish.New(holder, publish.Options{Rankings: d.rankings(), Told: d.keptSteering})
 	d.zones = zonedir.New(d.cfg.Zones)
+	d.zones.Accept = d.acceptZones
 	d.applyConfig(d.cfg)
 	if err := d.watch(); err != nil {
 		return err
@@ -114,6 +125,7 @@ func (d *instance) run(ctx context.Context) error {
 	makePlaces(d.server.Sockets())
 	d.server.Serve()
 	d.follow()
+	d.warnOfOldWorld()
 	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()))
 	d.notify.ready(fmt.Sprintf("serving %d zones", holder.Load().Zones.Len()))
 	return runUntilSignal(ctx, d.hangup, d.shutdown, d.log)
@@ -141,7 +153,10 @@ func (d *instance) configure() (*config.Config, error) {
 
 func (d *instance) bind(holder *live.Holder) error {
 	l := d.cfg.Limits
-	var err error
+	keys, err := keyring(d.cfg)
+	if err != nil {
+		return err
+	}
 	d.server, err = server.Listen(server.Config{
 		Listen:  d.cfg.Listen,
 		Workers: d.cfg.Workers,
@@ -151,6 +166,7 @@ func (d *instance) bind(holder *live.Holder) error {
 		},
 		Identity: server.Identity{NSID: []byte(d.cfg.Identity.NSID), Version: d.cfg.Identity.Version, ID: d.cfg.Identity.IDServer},
 		Live:     holder,
+		Keys:     keys,
 		Log:      d.log,
 	})
 	return explainBind(err)
@@ -214,6 +230,9 @@ func needsRestart(old, new *config.Config) string {
 	}
 	if old.HTTP != new.HTTP {
 		keys = append(keys, "http")
+	}
+	if old.Geo != new.Geo {
+		keys = append(keys, "geo")
 	}
 	if old.Identity != new.Identity {
 		keys = append(keys, "identity")

@@ -19,6 +19,7 @@ func (d *instance) startServices() {
 	d.stopRate = cancel
 	d.rate.read = d.queries
 	d.beside.Go(func() { d.rate.run(ctx) })
+	d.followGeography(ctx)
 	d.startHTTP()
 	d.startControl()
 }
@@ -53,7 +54,7 @@ func (d *instance) startControl() {
 	}
 	s, err := control.Listen(d.cfg.Control, control.Handlers{
 		Status: d.status, Zones: d.zoneStates,
-		Reload: d.commanded, ReloadZone: d.reloadZone, Log: d.log,
+		Reload: d.commanded, ReloadZone: d.reloadZone, Explain: d.explained, Log: d.log,
 	})
 	if err != nil {
 		remedy := `set control: in the configuration to another path, or to "" for none`

@@ -38,7 +38,7 @@ func parseAddress(s string, usual uint16) (netip.AddrPort, error) {
 	case addr.Is4In6():
 		return netip.AddrPort{}, fmt.Errorf("%q is an IPv4 address in IPv6 form; write %s", host, netip.AddrPortFrom(addr.Unmap(), uint16(n)))
 	case addr.IsMulticast():
-		return netip.AddrPort{}, fmt.Errorf("%q is a multicast address, which cannot be listened on", host)
+		return netip.AddrPort{}, fmt.Errorf("%q is a multicast address, which cannot be used here", host)
 	}
 	return netip.AddrPortFrom(addr, uint16(n)), nil
 }

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -37,17 +37,42 @@ type Config struct {
 	Control string
 	// HTTP is where metrics and status are served; the zero value means
 	// nowhere (http: 127.0.0.1:8053).
-	HTTP     netip.AddrPort
-	Geo      Geo
+	HTTP netip.AddrPort
+	Geo  Geo
+	// Keys are the TSIG keys, no two of one name (keys: []).
+	Keys     []Key
+	Transfer Transfer
+	// Checks are what zones' checks may cite, in the order of their names, no
+	// two of one name (checks: {}).
+	Checks []Check
+	// ProbeAllow are the networks that may be probed beside the zones' own
+	// addresses; loopback and link-local addresses only if they are in one
+	// (probe-allow: []).
+	ProbeAllow []netip.Prefix
+	// StartWait is how long the first verdicts are waited for before anything is
+	// served, 0 to 1m (start-wait: 3s).
+	StartWait time.Duration
+	// Anchors are what tells isolation from a lost site: none, or 2 to 16
+	// (anchors: []).
+	Anchors []Anchor
+	// Site is the label of the site where this server stands, in lower case; ""
+	// if at none (site: "").
+	Site     string
 	Log      Log
 	Limits   Limits
 	Identity Identity
+	// Warnings are about what is valid but unwise, with its place, in the order
+	// of the file.
+	Warnings Errors
 }
 
 // Geo is where clients are: the keys under geo.
 type Geo struct {
 	// Database is an .mmdb file; "" means the built-in world (database: "").
 	Database string
+	// Networks is a CSV file or an RFC 8805 geofeed of own prefixes, which win
+	// over the database; "" for none (networks: "").
+	Networks string
 }
 
 // Watch is how the zones directory is watched.
@@ -125,6 +150,7 @@ func Default() *Config {
 		Store:       "/var/lib/geodns/geodns.db",
 		Control:     "/run/geodns/control.sock",
 		HTTP:        netip.MustParseAddrPort("127.0.0.1:8053"),
+		StartWait:   3 * time.Second,
 		Log:         Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Limits: Limits{
 			UDPPayload:   1232,
@@ -138,10 +164,14 @@ func Default() *Config {
 // NotYetUsed names the keys that are set and valid but that this version does
 // not act upon, so that serve can warn of them.
 func (c *Config) NotYetUsed() []string {
-	if c.Geo.Database != "" {
-		return []string{"geo.database"}
+	var keys []string
+	if slices.ContainsFunc(c.Transfer.Allow, func(p Peer) bool { return p.Key == "" }) {
+		keys = append(keys, "transfer.allow (addresses and prefixes)")
 	}
-	return nil
+	if len(c.Transfer.Notify) > 0 {
+		keys = append(keys, "transfer.notify")
+	}
+	return keys
 }
 
 // Load reads and validates the configuration at path, and checks that the
@@ -154,21 +184,31 @@ func Load(path string) (*Config, error) {
 	c, r := parse(path, data)
 	if !r.unreadable {
 		r.checkFiles(c)
+		r.checkReaders(path)
+		r.resolveKeys(c, true)
+		r.resolveChecks(c, true)
 	}
-	if err := r.errs.orNil(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return r.finish(c)
 }
 
 // Parse validates data, the text of a configuration. Its name is used in
 // errors, and relative paths are resolved against the directory of name. No
-// file is opened. An error is of type Errors.
+// file is opened: Keys lacks what is in files, whole keys or their secrets, and
+// Checks the passwords that are in files. An error is of type Errors.
 func Parse(name string, data []byte) (*Config, error) {
 	c, r := parse(name, data)
+	r.resolveKeys(c, false)
+	r.resolveChecks(c, false)
+	return r.finish(c)
+}
+
+// finish returns c if nothing is wrong with it.
+func (r *reader) finish(c *Config) (*Config, error) {
 	if err := r.errs.orNil(); err != nil {
 		return nil, err
 	}
+	r.warnings.sort()
+	c.Warnings = r.warnings
 	return c, nil
 }
 
@@ -178,11 +218,8 @@ func parse(name string, data []byte) (*Config, *reader) {
 	if body := r.document(data); body != nil {
 		r.mapping("", body, schema(c))
 	}
-	dir := filepath.Dir(name)
-	for _, p := range []*string{&c.Zones, &c.Store, &c.Control, &c.Geo.Database} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
+	for _, p := range []*string{&c.Zones, &c.Store, &c.Control, &c.Geo.Database, &c.Geo.Networks} {
+		*p = r.resolvePath(*p)
 	}
 	return c, r
 }
@@ -213,15 +250,39 @@ func (r *reader) checkFiles(c *Config) {
 			r.failKey("zones", "%s: is not a directory; name the one that holds the zone files", c.Zones)
 		}
 	}
-	if c.Geo.Database == "" || r.failed["geo.database"] {
+	r.checkFile("geo.database", c.Geo.Database, `name an .mmdb file, or leave it empty ("") for the built-in world`)
+	r.checkFile("geo.networks", c.Geo.Networks, `name a CSV file or a geofeed, or leave it empty ("")`)
+	r.checkStore(c.Store)
+}
+
+// checkFile reports a file that is not there, with what to do about it.
+func (r *reader) checkFile(key, file, remedy string) {
+	if file == "" || r.failed[key] {
 		return
 	}
-	info, err := os.Stat(c.Geo.Database)
+	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		r.failKey("geo.database", "%s: %v", c.Geo.Database, plain(err, `there is no such file; name an .mmdb file, or leave it empty ("") for the built-in world`))
+		r.failKey(key, "%s: %v", file, plain(err, "there is no such file; "+remedy))
 	case !info.Mode().IsRegular():
-		r.failKey("geo.database", "%s: is not a file; name an .mmdb file", c.Geo.Database)
+		r.failKey(key, "%s: is not a file; %s", file, remedy)
+	}
+}
+
+// checkReaders warns if everybody can read the secrets in the configuration.
+func (r *reader) checkReaders(path string) {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o007 == 0 {
+		return
+	}
+	warn := func(key, remedy string) {
+		r.warnKey(key, "every user of this machine can get at it; take that away with chmod o= %s, or use %s", path, remedy)
+	}
+	if i := slices.IndexFunc(r.keys, func(e keyEntry) bool { return e.secret != "" }); i >= 0 {
+		warn(r.keys[i].prefix+".secret", "secret-file")
+	}
+	if i := slices.IndexFunc(r.checks, func(e checkEntry) bool { return e.password != "" }); i >= 0 {
+		warn(r.checks[i].prefix+".password", "password-file")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var compareAddrs = cmpopts.EquateComparable(netip.AddrPort{})
+var compareAddrs = cmpopts.EquateComparable(netip.AddrPort{}, netip.Prefix{})
 
 // -update writes what the invalid files give into them, to be read by whoever
 // changed a message before it is believed.
@@ -144,7 +145,14 @@ shrink-limit: 7%
 store: state/geodns.db
 control: ""
 http: "[::1]:80"
-geo: {database: world.mmdb}
+geo: {database: world.mmdb, networks: own/networks.csv}
+keys:
+  - {name: Xfer, algorithm: hmac-sha512, secret: "MDEyMzQ1Njc4OWFiY2RlZg=="}
+  - {name: old.example., algorithm: hmac-md5, allow-md5: true, secret: "MDEyMzQ1Njc4OWFiY2RlZg=="}
+  - {name: elsewhere, algorithm: hmac-sha256, secret-file: elsewhere.secret}
+transfer:
+  allow: [127.0.0.1, 192.0.2.0/24, "2001:db8::/32", "key:XFER."]
+  notify: ["198.51.100.53:53", "[2001:db8::53]:5353"]
 log: {level: debug, format: json}
 limits: {udp-payload: 4096, tcp-clients: 10, tcp-per-client: 2, tcp-idle: 1m30s, tcp-queries: 7}
 identity: {nsid: "ns 1", version: 'geodns "x"', id-server: ns1.example}
@@ -163,10 +171,24 @@ identity: {nsid: "ns 1", version: 'geodns "x"', id-server: ns1.example}
 		ShrinkLimit: 7,
 		Store:       "/etc/geodns/state/geodns.db",
 		HTTP:        netip.MustParseAddrPort("[::1]:80"),
-		Geo:         Geo{Database: "/etc/geodns/world.mmdb"},
-		Log:         Log{Level: slog.LevelDebug, Format: FormatJSON},
-		Limits:      Limits{UDPPayload: 4096, TCPClients: 10, TCPPerClient: 2, TCPIdle: 90 * time.Second, TCPQueries: 7},
-		Identity:    Identity{NSID: "ns 1", Version: `geodns "x"`, IDServer: "ns1.example"},
+		Geo:         Geo{Database: "/etc/geodns/world.mmdb", Networks: "/etc/geodns/own/networks.csv"},
+		Keys: []Key{
+			{Name: "xfer.", Algorithm: "hmac-sha512", Secret: newSecret([]byte("0123456789abcdef"))},
+			{Name: "old.example.", Algorithm: "hmac-md5", Secret: newSecret([]byte("0123456789abcdef"))},
+			{Name: "elsewhere.", Algorithm: "hmac-sha256"},
+		},
+		Transfer: Transfer{
+			Allow: []Peer{
+				{Prefix: netip.MustParsePrefix("127.0.0.1/32")},
+				{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+				{Prefix: netip.MustParsePrefix("2001:db8::/32")},
+				{Key: "xfer."},
+			},
+			Notify: []netip.AddrPort{netip.MustParseAddrPort("198.51.100.53:53"), netip.MustParseAddrPort("[2001:db8::53]:5353")},
+		},
+		Log:      Log{Level: slog.LevelDebug, Format: FormatJSON},
+		Limits:   Limits{UDPPayload: 4096, TCPClients: 10, TCPPerClient: 2, TCPIdle: 90 * time.Second, TCPQueries: 7},
+		Identity: Identity{NSID: "ns 1", Version: `geodns "x"`, IDServer: "ns1.example"},
 	}
 	if d := cmp.Diff(expected, got, compareAddrs); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -187,7 +209,12 @@ func TestLoadValid(t *testing.T) {
 			c.Store, c.Control = "testdata/valid/geodns.db", "testdata/valid/control.sock"
 			c.HTTP = netip.MustParseAddrPort("10.99.0.2:8053")
 			c.Geo.Database = "testdata/valid/world.mmdb"
-		}, []string{"geo.database"}},
+		}, nil},
+		{"networks.yaml", func(c *Config) { c.Geo.Networks = "testdata/valid/networks.csv" }, nil},
+		{"transfer.yaml", func(c *Config) {
+			c.Transfer.Allow = []Peer{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}
+			c.Transfer.Notify = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")}
+		}, []string{"transfer.allow (addresses and prefixes)", "transfer.notify"}},
 	}
 	for _, tt := range tests {
 		expected := Default()
@@ -324,6 +351,19 @@ func checkValid(t *testing.T, c *Config) {
 		l.TCPIdle < time.Second || l.TCPIdle > time.Hour || l.TCPQueries < 0 ||
 		len(c.Identity.NSID) > 255 || len(c.Identity.Version) > 255 || len(c.Identity.IDServer) > 255 {
 		t.Errorf("Parse accepted %+v", c)
+	}
+	for i, k := range c.Keys {
+		name, err := keyName(k.Name)
+		octets := k.Secret.Reveal()
+		if err != nil || name != k.Name || !slices.Contains(algorithms(), k.Algorithm) || octets != nil && len(octets) < minSecret ||
+			slices.ContainsFunc(c.Keys[:i], func(o Key) bool { return o.Name == k.Name }) {
+			t.Errorf("Parse accepted the key %+v", k)
+		}
+	}
+	for _, p := range c.Transfer.Allow {
+		if (p.Key == "") != p.Prefix.IsValid() || p.Prefix != p.Prefix.Masked() {
+			t.Errorf("Parse accepted the peer %+v", p)
+		}
 	}
 	for _, a := range c.Listen {
 		if again, err := ParseListen(a.String()); err != nil || again != a {

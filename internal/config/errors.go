@@ -44,8 +44,12 @@ func (e Errors) orNil() error {
 	if len(e) == 0 {
 		return nil
 	}
+	e.sort()
+	return e
+}
+
+func (e Errors) sort() {
 	slices.SortStableFunc(e, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return e
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,15 @@ type reader struct {
 	places map[string]place
 	// failed has the keys whose values are wrong.
 	failed map[string]bool
+	// warnings are about what is valid but unwise.
+	warnings Errors
+	// keys are the entries under keys that can be used; badKeys: there are
+	// others. cited are the keys that transfer.allow names.
+	keys    []keyEntry
+	badKeys bool
+	cited   []citation
+	// checks are the entries under checks that can be used.
+	checks []checkEntry
 }
 
 func (r *reader) failAt(p place, format string, args ...any) {
@@ -50,6 +60,20 @@ func (r *reader) failKey(key, format string, args ...any) {
 		message += " (this is the default; the file has no " + key + ")"
 	}
 	r.errs = append(r.errs, Error{File: r.name, Line: p.line, Column: p.column, Message: message})
+}
+
+// warnKey warns of the value of key.
+func (r *reader) warnKey(key, format string, args ...any) {
+	p := r.places[key]
+	r.warnings = append(r.warnings, Error{File: r.name, Line: p.line, Column: p.column, Message: key + ": " + fmt.Sprintf(format, args...)})
+}
+
+// resolvePath is a path of the file, relative to its directory.
+func (r *reader) resolvePath(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(filepath.Dir(r.name), p)
 }
 
 // placeOf is where a node begins. A block mapping's own token is the first
@@ -148,6 +172,9 @@ func join(prefix, name string) string {
 	}
 	return prefix + "." + name
 }
+
+// item is the dotted name of an item of a list.
+func item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 func find(fields []field, name string) *field {
 	for i := range fields {

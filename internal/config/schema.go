@@ -27,16 +27,20 @@ func schema(c *Config) []field {
 		httpAddress("http", &c.HTTP),
 		section("geo",
 			path("database", &c.Geo.Database, true),
-			notYet("networks"),
+			path("networks", &c.Geo.Networks, true),
 		),
-		notYet("keys"),
-		notYet("transfer", "allow", "notify"),
+		keys("keys"),
+		section("transfer",
+			peers("allow", &c.Transfer.Allow),
+			secondaries("notify", &c.Transfer.Notify),
+		),
 		notYet("secondary"),
 		notYet("catalog", "produce", "consume"),
-		notYet("checks"),
-		notYet("probe-allow"),
-		notYet("anchors"),
-		notYet("site"),
+		checks("checks"),
+		prefixes("probe-allow", &c.ProbeAllow, warnProbes),
+		duration("start-wait", &c.StartWait, 0, time.Minute),
+		anchors("anchors", &c.Anchors),
+		label("site", &c.Site),
 		section("log",
 			level("level", &c.Log.Level),
 			format("format", &c.Log.Format),
@@ -71,16 +75,22 @@ func listen(name string, dst *[]netip.AddrPort) field {
 			r.fail(key, n, "is empty; name at least one address, such as \"127.0.0.1:53\"")
 			return
 		}
-		*dst = r.addresses(key, list.Values)
+		*dst = r.addresses(key, list.Values, func(netip.AddrPort) error { return nil })
 	}}
 }
 
-func (r *reader) addresses(key string, nodes []ast.Node) []netip.AddrPort {
+// addresses reads addresses, none of them twice. What check says of one is
+// reported.
+func (r *reader) addresses(key string, nodes []ast.Node, check func(netip.AddrPort) error) []netip.AddrPort {
 	var out []netip.AddrPort
 	seen := map[netip.AddrPort]place{}
 	for _, n := range nodes {
 		a, ok := r.address(key, n, 53)
 		if !ok {
+			continue
+		}
+		if err := check(a); err != nil {
+			r.fail(key, n, "%v", err)
 			continue
 		}
 		if first, twice := seen[a]; twice {

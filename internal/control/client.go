@@ -65,6 +65,19 @@ func (c *Client) ReloadZone(ctx context.Context, name string, force bool) (r Rel
 	return r, c.do(ctx, http.MethodPost, "/v1/zones/"+url.PathEscape(name)+"/reload", options{force}, &r)
 }
 
+// Explain asks how a question is answered, and why. report is filled in from
+// the answer.
+func (c *Client) Explain(ctx context.Context, q Question, report any) error {
+	v := url.Values{"name": {q.Name}, "type": {q.Type}, "client": {q.Client}}
+	if q.ECS != "" {
+		v.Set("ecs", q.ECS)
+	}
+	if q.Draw != "" {
+		v.Set("draw", q.Draw)
+	}
+	return c.do(ctx, http.MethodGet, "/v1/explain?"+v.Encode(), nil, report)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
 	var in io.Reader
 	if body != nil {

@@ -53,6 +53,12 @@ func handlers(log *slog.Logger) Handlers {
 		ReloadZone: func(name string, _ bool) (Reload, error) {
 			return Reload{Changed: []Zone{zone}, ChangedAll: 1}, known(name)
 		},
+		Explain: func(q Question) (any, error) {
+			if q.Name == "" {
+				return nil, errors.New("a name is wanted")
+			}
+			return q, nil
+		},
 		Log: log,
 	}
 }
@@ -128,6 +134,18 @@ func TestClient(t *testing.T) {
 	if _, err := c.ReloadZone(ctx, "other.example.", true); err == nil || err.Error() != unknown {
 		t.Errorf("zone reload: error %v, want %s", err, unknown)
 	}
+	for _, q := range []Question{
+		{Name: `a\032&b=c.example.`, Type: "A", Client: "2001:db8::1", ECS: "192.0.2.0/24", Draw: "0x1"},
+		{Name: ".", Type: "NS", Client: "192.0.2.1"},
+	} {
+		var got Question
+		if err := c.Explain(ctx, q, &got); err != nil || got != q {
+			t.Errorf("explain: %v %+v, want %+v", err, got, q)
+		}
+	}
+	if err := c.Explain(ctx, Question{}, &struct{}{}); err == nil || err.Error() != "a name is wanted" {
+		t.Errorf("explain nothing: error %v", err)
+	}
 	if r, err := c.Reload(ctx, false); err != nil || r.OK() {
 		t.Errorf("reload: %v %+v, want one that failed", err, r)
 	}
@@ -165,6 +183,8 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/v1/reload", "application/json", `{"force":"` + strings.Repeat("x", maxBody) + `"}`, 400, `{"error":"the body must be like`},
 		{"POST", "/v1/reload", "text/plain", `{}`, 415, `{"error":"the body must be application/json"}`},
 		{"POST", "/v1/reload", "", "", 200, `{"at":`},
+		{"GET", "/v1/explain", "", "", 400, `{"error":"a name is wanted"}`},
+		{"POST", "/v1/explain", "", "", 405, `{"error":"/v1/explain cannot be asked for with POST"}`},
 		{"GET", "/v1/zones/nothing.", "", "", 404, `{"error":"nothing. is not served here"}`},
 	}
 	c := NewClient(path)

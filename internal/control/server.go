@@ -36,7 +36,10 @@ type Handlers struct {
 	// ReloadZone reads one zone's file, whether it changed or not; the error is
 	// for a name that is not known.
 	ReloadZone func(name string, force bool) (Reload, error)
-	Log        *slog.Logger
+	// Explain tells how a question is answered, as JSON can show it; the error
+	// is for one that makes no sense.
+	Explain func(Question) (any, error)
+	Log     *slog.Logger
 }
 
 // Server answers on a control socket.
@@ -103,6 +106,7 @@ func (h *Handlers) mux() http.Handler {
 		"/v1/status":              {http.MethodGet: h.status},
 		"/v1/zones":               {http.MethodGet: h.zones},
 		"/v1/zones/{name}":        {http.MethodGet: h.zone},
+		"/v1/explain":             {http.MethodGet: h.explain},
 		"/v1/reload":              {http.MethodPost: h.reload},
 		"/v1/zones/{name}/reload": {http.MethodPost: h.reloadZone},
 	} {
@@ -143,6 +147,18 @@ func (h *Handlers) zone(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, zones[0])
+}
+
+func (h *Handlers) explain(w http.ResponseWriter, r *http.Request) {
+	v := r.URL.Query()
+	report, err := h.Explain(Question{
+		Name: v.Get("name"), Type: v.Get("type"), Client: v.Get("client"), ECS: v.Get("ecs"), Draw: v.Get("draw"),
+	})
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	answer(w, report)
 }
 
 func (h *Handlers) reload(w http.ResponseWriter, r *http.Request) {

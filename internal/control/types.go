@@ -104,6 +104,15 @@ type Reload struct {
 // OK reports whether the reload left nothing broken.
 func (r *Reload) OK() bool { return r.Error == "" && r.BrokenAll == 0 }
 
+// Question is what GET /v1/explain asks about, each part as it is written on
+// the command line.
+type Question struct {
+	Name, Type string
+	Client     string // the address that asks
+	ECS        string // a prefix; "": no client subnet
+	Draw       string // the random number; "": a new one
+}
+
 // options is the body of POST requests.
 type options struct {
 	Force bool `json:"force"`

@@ -13,23 +13,35 @@ var mayImport = map[string][]string{
 	"cmd/geodns": {anything},
 
 	// The query path, from the message to the snapshot.
-	"internal/wire":     nil,
-	"internal/zone":     {"wire"},
-	"internal/geo":      nil,
-	"internal/health":   nil,
-	"internal/steer":    {"geo", "health", "wire"},
-	"internal/world":    {"wire", "zone", "steer", "geo", "health"},
-	"internal/resolver": {"wire", "zone", "world", "steer", "geo", "health"},
-	"internal/live":     {"zone", "world", "steer", "geo", "health"},
-	"internal/server":   {"wire", "geo", "resolver", "live"},
+	"internal/wire":      nil,
+	"internal/zone":      {"wire"},
+	"internal/geo/place": nil,
+	"internal/health":    nil,
+	"internal/steer":     {"geo/place", "health", "steer/record", "wire", "zone"},
+	"internal/world":     {"wire", "zone", "steer", "health"},
+	"internal/resolver":  {"wire", "zone", "world", "steer", "health"},
+	"internal/live":      {"zone", "world", "steer", "health"},
+	"internal/server":    {"wire", "geo", "resolver", "live", "steer", "tsig"},
+	"internal/tsig":      {"wire"},
+
+	// What is read of steering and of geography.
+	"internal/steer/record":        {"wire"},
+	"internal/steer/positions":     {"steer", "wire", "zonefile"},
+	"internal/geo":                 {"geo/place"},
+	"internal/geo/build":           {"geo", "geo/country"},
+	"internal/geo/builtin":         {"geo"},
+	"internal/geo/builtin/mkworld": {"geo", "geo/build", "geo/builtin"},
+	"internal/geo/country":         nil,
 
 	// What changes the snapshot.
 	"internal/zonefile":  {"wire"},
-	"internal/zonedir":   {"wire", "zone", "zonefile"},
+	"internal/zonedir":   {"wire", "zone", "zonefile", "steer", "steer/positions"},
 	"internal/zonestore": {"zone", "wire"},
-	"internal/probe":     {"health"},
-	"internal/check":     {"wire", "zone", "zonefile", "zonedir"},
-	"internal/publish":   {"zone", "world", "steer", "zonestore", "live", "health"},
+	"internal/probe":     {"health", "steer/record", "wire"},
+	"internal/monitor":   {"health", "probe", "steer", "steer/record"},
+	"internal/check":     {"wire", "zone", "zonefile", "zonedir", "steer", "steer/record", "steer/positions", "geo", "geo/place", "geo/builtin", "geo/country"},
+	"internal/explain":   {"wire", "zone", "zonefile", "world", "steer", "steer/record", "geo", "geo/place", "health", "resolver"},
+	"internal/publish":   {"wire", "zone", "world", "steer", "zonestore", "live", "health"},
 	"internal/transfer":  {"wire", "zone", "zonestore", "live"},
 
 	// What is handed readers by main.
@@ -52,7 +64,7 @@ const anything = "*"
 
 // pure packages compute: they reach no sockets, no files, no store, no log, on
 // whatever way.
-var pure = []string{"internal/wire", "internal/zone", "internal/world", "internal/resolver"}
+var pure = []string{"internal/wire", "internal/zone", "internal/geo/place", "internal/health", "internal/steer", "internal/world", "internal/resolver"}
 
 // unreachable is what pure packages must not reach, by import path or by the
 // beginning of one.
@@ -151,8 +163,8 @@ func TestImportCheckers(t *testing.T) {
 	add("geodns/internal/wire", "errors", "geodns/internal/zone")
 	add("geodns/internal/zone", "fmt", "geodns/internal/wire")
 	add("geodns/internal/attic")
-	add("geodns/internal/resolver", "geodns/internal/zone", "geodns/internal/geo")
-	add("geodns/internal/geo", "example.com/x")
+	add("geodns/internal/resolver", "geodns/internal/zone", "geodns/internal/steer")
+	add("geodns/internal/steer", "example.com/x")
 	add("geodns/internal/world", "geodns/internal/health")
 	add("geodns/internal/health", "os")
 	add("example.com/x", "github.com/prometheus/client_golang")
@@ -169,7 +181,7 @@ func TestImportCheckers(t *testing.T) {
 	}
 	tests := []struct{ from, want string }{
 		{"zone", ""}, // that fmt imports os is no matter
-		{"resolver", "geodns/internal/resolver geodns/internal/geo example.com/x github.com/prometheus/client_golang"},
+		{"resolver", "geodns/internal/resolver geodns/internal/steer example.com/x github.com/prometheus/client_golang"},
 		{"world", "geodns/internal/world geodns/internal/health os"},
 	}
 	for _, tt := range tests {

@@ -1,13 +1,19 @@
 // Package publish owns the one road by which a zone changes: a version that
 // was made elsewhere (from a file; later by transfer or update) is put into a
-// new World, and the World is swapped in.
+// new World with its steering, and the World is swapped in.
 //
 // Invariant: what is published is whole. All zones of one Publish appear at
-// once, and whatever fails leaves the old World.
+// once, each with steering that was compiled for it and for the geography in
+// force, and whatever fails leaves the old World.
 package publish
 
 import (
+	"sync"
+	"time"
+
+	"geodns/internal/health"
 	"geodns/internal/live"
+	"geodns/internal/steer"
 	"geodns/internal/world"
 	"geodns/internal/zone"
 )
@@ -18,36 +24,201 @@ type Change struct {
 	Apex []byte
 	// Zone is its new version. Nil: see Vacant.
 	Zone *zone.Zone
+	// Steering is what Compile made of it; nil: it has none.
+	Steering *steer.Program
 	// Vacant, without a Zone: the name is ours, but there is nothing to serve
 	// (SERVFAIL). Neither: the zone is no longer served (REFUSED).
 	Vacant bool
 }
 
+// Health knows the nodes: internal/monitor.
+type Health interface {
+	// Bind begins to watch what a program names, and returns where the verdicts
+	// of its targets are; Unbind ends that.
+	Bind(p *steer.Program) (slots []uint32)
+	Unbind(slots []uint32)
+	// Verdicts are those of this moment, of all slots that are bound.
+	Verdicts() *health.Verdicts
+}
+
+// Options are what a Publisher is made with.
+type Options struct {
+	// Rankings is the geography that steering is compiled for; nil: none.
+	Rankings *steer.Rankings
+	// Health, if not nil, is told what to watch.
+	Health Health
+	// Told, if not nil, hears of zones whose steering could not be compiled
+	// again after something that it depends on changed; they keep what they had.
+	Told func(apex []byte, problems []steer.Problem)
+}
+
 // Publisher publishes to one Holder.
-type Publisher struct{ live *live.Holder }
+type Publisher struct {
+	live   *live.Holder
+	health Health
+	told   func(apex []byte, problems []steer.Problem)
+
+	mu        sync.Mutex // held while a World is put together
+	rankings  *steer.Rankings
+	drains    health.Drains
+	drainedAt time.Time // as of when
+}
 
 // New returns a Publisher.
-func New(h *live.Holder) *Publisher { return &Publisher{live: h} }
+func New(h *live.Holder, o Options) *Publisher {
+	return &Publisher{live: h, rankings: o.Rankings, health: o.Health, told: o.Told}
+}
+
+// Compile compiles the steering of a zone that is to be published together with
+// others, by apex. The zone can't be if a problem is no warning.
+func (p *Publisher) Compile(z *zone.Zone, others map[string]*zone.Zone) (*steer.Program, []steer.Problem) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.compile(z, others)
+}
+
+func (p *Publisher) compile(z *zone.Zone, others map[string]*zone.Zone) (*steer.Program, []steer.Problem) {
+	return steer.Compile(z, steer.Options{Rankings: p.rankings, With: func(apex []byte) *zone.Zone {
+		if z := others[string(apex)]; z != nil {
+			return z
+		}
+		return p.Serving(apex)
+	}})
+}
 
 // Publish makes the changes, all at once.
 func (p *Publisher) Publish(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var c world.Change
+	fresh := map[string]*zone.Zone{}
 	for _, ch := range changes {
 		switch {
 		case ch.Zone != nil:
-			c.Put = append(c.Put, world.Serve(ch.Zone))
+			fresh[string(ch.Apex)] = ch.Zone
 		case ch.Vacant:
 			c.Put = append(c.Put, world.Vacant(ch.Apex))
 		default:
 			c.Remove = append(c.Remove, ch.Apex)
 		}
 	}
+	for _, ch := range changes {
+		if ch.Zone == nil {
+			continue
+		}
+		program := ch.Steering
+		if program != nil && program.Rankings() != p.rankings {
+			program = p.again(ch.Zone, program, fresh)
+		}
+		c.Put = append(c.Put, p.serve(ch.Zone, program))
+	}
+	c.Put = append(c.Put, p.dependents(fresh)...)
+	p.swap(c)
+}
+
+// again compiles a zone's steering anew, or else keeps it.
+func (p *Publisher) again(z *zone.Zone, old *steer.Program, fresh map[string]*zone.Zone) *steer.Program {
+	program, problems := p.compile(z, fresh)
+	if program != nil {
+		return program
+	}
+	if p.told != nil {
+		p.told(z.Apex(), problems)
+	}
+	return old
+}
+
+// dependents are the zones that are served and whose steering takes names from
+// zones that change.
+func (p *Publisher) dependents(fresh map[string]*zone.Zone) (list []*world.Served) {
+	p.live.Load().Zones.Each(func(s *world.Served) bool {
+		if s.Steering == nil || s.Zone == nil || fresh[string(s.Apex())] != nil {
+			return true
+		}
+		for _, apex := range s.Steering.With() {
+			if fresh[string(apex)] != nil {
+				list = append(list, p.serve(s.Zone, p.again(s.Zone, s.Steering.Program, fresh)))
+				break
+			}
+		}
+		return true
+	})
+	return list
+}
+
+// SetRankings changes the geography: the steering of all zones is compiled
+// anew, and appears at once.
+func (p *Publisher) SetRankings(r *steer.Rankings) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rankings = r
+	var c world.Change
+	p.live.Load().Zones.Each(func(s *world.Served) bool {
+		if s.Steering != nil && s.Zone != nil {
+			c.Put = append(c.Put, p.serve(s.Zone, p.again(s.Zone, s.Steering.Program, nil)))
+		}
+		return true
+	})
+	p.swap(c)
+}
+
+// serve is a zone in its place: its targets are watched.
+func (p *Publisher) serve(z *zone.Zone, program *steer.Program) *world.Served {
+	s := world.Serve(z, program)
+	if program == nil {
+		return s
+	}
+	s.Steering.Drained = p.drained(program)
+	if p.health != nil {
+		s.Steering.Slots = p.health.Bind(program)
+	}
+	return s
+}
+
+// swap puts a change into effect. The slots of what was replaced are given back
+// only after that: until then somebody may look at them.
+// Rankings is the geography in force; nil: none.
+func (p *Publisher) Rankings() *steer.Rankings {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rankings
+}
+
+func (p *Publisher) swap(c world.Change) {
+	before := p.live.Load().Zones
 	p.live.Swap(func(w *world.World) *world.World {
 		n := *w
 		n.Zones = w.Zones.With(c)
+		if p.health != nil {
+			n.Verdicts = p.health.Verdicts()
+		}
+		return &n
+	})
+	if p.health == nil {
+		return
+	}
+	for _, s := range c.Put {
+		p.unbind(before.Get(s.Apex()))
+	}
+	for _, apex := range c.Remove {
+		p.unbind(before.Get(apex))
+	}
+}
+
+func (p *Publisher) unbind(s *world.Served) {
+	if s != nil && s.Steering != nil && s.Steering.Slots != nil {
+		p.health.Unbind(s.Steering.Slots)
+	}
+}
+
+// PublishVerdicts makes the verdicts of this moment those that are answered by.
+func (p *Publisher) PublishVerdicts() {
+	p.live.Swap(func(w *world.World) *world.World {
+		n := *w
+		n.Verdicts = p.health.Verdicts()
 		return &n
 	})
 }

@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"slices"
+
 	"geodns/internal/wire"
 	"geodns/internal/zone"
 )
@@ -24,11 +26,11 @@ func (v *Resolver) additional() {
 		s := &v.r.Answer[i]
 		switch s.Type {
 		case wire.TypeNS:
-			v.targets(s.Records, 0)
+			v.targets(s, 0)
 		case wire.TypeMX:
-			v.targets(s.Records, 2)
+			v.targets(s, 2)
 		case wire.TypeSRV:
-			v.targets(s.Records, 6)
+			v.targets(s, 6)
 		case wire.TypeSVCB, wire.TypeHTTPS:
 			v.service(*s)
 		}
@@ -41,14 +43,16 @@ func (v *Resolver) additional() {
 	}
 }
 
-// targets adds the addresses of the names that stand at an offset in records.
-func (v *Resolver) targets(records []byte, at int) {
-	for {
+// targets adds the addresses of the names that stand at an offset in the
+// records of an answer.
+func (v *Resolver) targets(s *wire.Set, at int) {
+	records := s.Records
+	for i := uint16(0); ; i++ {
 		data, rest, ok := wire.NextRecord(records)
 		if !ok {
 			return
 		}
-		if len(data) > at {
+		if len(data) > at && (s.Pick == nil || slices.Contains(s.Pick, i)) {
 			v.addresses(data[at:])
 		}
 		records = rest
@@ -91,6 +95,9 @@ func (v *Resolver) lookup(target []byte) (zone.Node, bool) {
 func (v *Resolver) extraSet(owner []byte, n zone.Node, t wire.Type) {
 	s, ok := n.Set(t)
 	if !ok || v.present(owner, &s) {
+		return
+	}
+	if v.steering != nil && v.extraSteered(owner, n, &s) {
 		return
 	}
 	v.r.Additional = put(v.r.Additional, owner, &s, s.TTL)

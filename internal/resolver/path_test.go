@@ -69,7 +69,7 @@ func newPath(t fataler, zones ...*plainZone) *path {
 	w := world.New()
 	var c world.Change
 	for _, z := range zones {
-		c.Put = append(c.Put, world.Serve(compiled(t, z)))
+		c.Put = append(c.Put, world.Serve(compiled(t, z), nil))
 	}
 	w.Zones = w.Zones.With(c)
 	return &path{world: w, reply: wire.NewReply(), response: wire.Response{UDPSize: udpPayload}, out: make([]byte, 0, 65535)}

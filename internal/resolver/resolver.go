@@ -8,6 +8,7 @@
 package resolver
 
 import (
+	"geodns/internal/steer"
 	"geodns/internal/wire"
 	"geodns/internal/world"
 	"geodns/internal/zone"
@@ -53,9 +54,17 @@ type Identity struct {
 // Asked is what is known of a question beside the question.
 type Asked struct {
 	TCP bool
+	// Signed: with a key that is known (RFC 8945). Trusted: with one that may
+	// transfer zones, which sees what is stored, steering records included,
+	// instead of what was chosen for it.
+	Signed, Trusted bool
+	// Source is where the question came from.
+	Source steer.Client
 	// Draw is a random number, which decides where rotating sets begin.
 	Draw     uint64
 	Identity *Identity
+	// Trace, if not nil, is told how the answer was chosen.
+	Trace *Trace
 }
 
 // maxSteps bounds a chain of CNAMEs and DNAMEs.
@@ -73,6 +82,10 @@ type Resolver struct {
 	other wire.Name // for additional data
 	extra int       // names looked up for additional data
 	hash  hasher
+
+	steering *steer.Bound // of z; nil: none, or not for who asks
+	at       uint64       // hash of the node at hand, where there is steering
+	chooser  *steer.Chooser
 }
 
 // Resolve fills r with the answer to a well-formed request.
@@ -80,8 +93,8 @@ func (v *Resolver) Resolve(w *world.World, q *wire.Query, in Asked, r *wire.Repl
 	v.w, v.q, v.in, v.r, v.extra = w, q, in, r, 0
 	r.Reset()
 	switch {
-	case q.TSIG != 0:
-		// RFC 8945 5.2.1: no key is known to this server.
+	case q.TSIG != 0 && !in.Signed:
+		// RFC 8945 5.2.1: who asks has found no key of that name.
 		r.TSIGError = wire.TSIGBadKey
 		return v.refuse(wire.RcodeNotAuth, BadKey)
 	case q.Opcode == wire.OpcodeNotify:
@@ -110,6 +123,9 @@ func (v *Resolver) refuse(rcode wire.Rcode, o Outcome) Outcome {
 
 func (v *Resolver) query() Outcome {
 	s := v.zoneOf()
+	if v.in.Trace != nil {
+		v.in.Trace.Zone = s
+	}
 	if s == nil {
 		v.r.SetEDE(wire.EDENotAuthoritative, "")
 		return v.refuse(wire.RcodeRefused, NotOurs)
@@ -118,7 +134,10 @@ func (v *Resolver) query() Outcome {
 		v.r.SetEDE(wire.EDENotReady, "")
 		return v.refuse(wire.RcodeServFail, NotReady)
 	}
-	v.z = s.Zone
+	v.z, v.steering = s.Zone, s.Steering
+	if v.steering != nil {
+		v.readyChooser()
+	}
 	// RFC 1034 6.2: an answer of class ANY is never authoritative.
 	v.r.AA = v.q.Class == wire.ClassIN
 	o := v.follow()
@@ -165,6 +184,13 @@ func (v *Resolver) follow() Outcome {
 // alias to be followed.
 func (v *Resolver) step(name *wire.Name, owner []byte) (target []byte, o Outcome) {
 	m := v.z.Lookup(name)
+	if v.steering != nil {
+		v.hide(name, &m)
+		v.at = m.Hash()
+	}
+	if v.in.Trace != nil {
+		v.traceStep(name, &m)
+	}
 	switch m.Kind {
 	case zone.Cut:
 		// The parent is authoritative for the DS of the cut itself.
@@ -180,6 +206,9 @@ func (v *Resolver) step(name *wire.Name, owner []byte) (target []byte, o Outcome
 			v.negative()
 			v.denyName(name, &m)
 			return nil, NXDomain
+		}
+		if v.steering != nil {
+			v.at = m.WildcardHash()
 		}
 		if wild.Cut() && v.q.Type != wire.TypeDS {
 			// RFC 4592 4.2 leaves NS at a wildcard undefined: it delegates.
@@ -210,11 +239,18 @@ func (v *Resolver) node(name *wire.Name, owner []byte, n zone.Node, encloser *zo
 	} else if (t == wire.TypeRRSIG || t == wire.TypeSIG) && v.signaturesOnly(owner, n) {
 		o = Answered
 	} else if s, ok := n.Set(t); ok {
-		v.answer(owner, n, &s)
-		o = Answered
+		if v.steering == nil {
+			v.answer(owner, n, &s)
+			o = Answered
+		} else {
+			o = v.steered(owner, n, &s)
+		}
 	} else if s, ok := n.Set(wire.TypeCNAME); ok && n.HasCNAME() {
 		if v.looped(owner, &s) {
 			return nil, Loop
+		}
+		if v.steering != nil && v.steerAlias(owner, n, &s) {
+			return nil, Answered
 		}
 		v.answer(owner, n, &s)
 		target, _, _ = wire.NextRecord(s.Records)
@@ -281,6 +317,9 @@ func (v *Resolver) first(s *zone.RRset) int {
 // any answers QTYPE ANY with a subset (RFC 8482 4.1): over UDP, where big
 // answers serve reflection, one RRset; over TCP all of them (4.4).
 func (v *Resolver) any(owner []byte, n zone.Node) Outcome {
+	if v.steering != nil && v.minimal(owner, n) {
+		return Answered
+	}
 	for it := n.All(); it.Next(); {
 		s := it.Set
 		if v.in.TCP {

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"sync/atomic"
 	"time"
 
 	"geodns/internal/live"
 	"geodns/internal/resolver"
+	"geodns/internal/tsig"
 	"geodns/internal/wire"
 )
 
@@ -19,6 +21,7 @@ type answerer struct {
 	response wire.Response
 	identity *resolver.Identity
 	udpLimit int
+	keys     *atomic.Pointer[tsig.Keyring] // the server's; nil in it: none
 }
 
 func newAnswerer(s *Server) *answerer {
@@ -28,41 +31,59 @@ func newAnswerer(s *Server) *answerer {
 		response: wire.Response{UDPSize: uint16(s.cfg.Limits.UDPPayload), NSID: s.cfg.Identity.NSID},
 		identity: &s.chaos,
 		udpLimit: s.cfg.Limits.UDPPayload,
+		keys:     &s.keys,
 	}
 }
 
 // answer handles one request and appends the reply to out[:0]; an empty result
 // means: send nothing. from is the client; udp tells the transport. It does not
-// allocate, nor keep req or out, and cap(out) is the longest reply that the
-// transport can carry.
-func (w *worker) answer(req []byte, _ addr, udp bool, out []byte) []byte {
+// allocate, but for requests with a TSIG, nor keep req or out, and cap(out) is
+// the longest reply that the transport can carry.
+func (w *worker) answer(req []byte, from addr, udp bool, out []byte) []byte {
 	a := w.answers
-	q, r := &a.query, a.reply
+	q := &a.query
 	verdict := q.Parse(req, !udp)
-	w.countQuestion(q)
-	switch verdict {
-	case wire.Drop:
+	if verdict == wire.Drop {
 		return nil
-	case wire.Reject:
-		r.Reset()
-		r.Rcode = q.Rcode
-		w.count(Rejected)
-	default:
-		asked := resolver.Asked{TCP: !udp, Draw: w.rng.Uint64(), Identity: a.identity}
-		outcome := a.resolver.Resolve(a.live.Load(), q, asked, r)
-		w.count(firstOutcome + Counter(outcome))
 	}
+	w.countQuestion(q)
+	if q.TSIG != 0 {
+		return w.answerSigned(req, verdict, from, udp, out)
+	}
+	if verdict == wire.Reject {
+		w.rejected()
+	} else {
+		asked := resolver.Asked{TCP: !udp, Source: from.steered(), Draw: w.rng.Uint64(), Identity: a.identity}
+		w.resolved(a.resolver.Resolve(a.live.Load(), q, asked, a.reply))
+	}
+	res := a.encoder.Append(out, req, q, a.reply, w.respondTo(udp))
+	w.countReply(a.reply, res)
+	return res
+}
+
+// resolved counts what became of a question.
+func (w *worker) resolved(outcome resolver.Outcome) { w.count(firstOutcome + Counter(outcome)) }
+
+// rejected makes the reply to a request that is not well formed.
+func (w *worker) rejected() {
+	a := w.answers
+	a.reply.Reset()
+	a.reply.Rcode = a.query.Rcode
+	w.count(Rejected)
+}
+
+// respondTo is what the encoder has to know of the transport.
+func (w *worker) respondTo(udp bool) *wire.Response {
+	a := w.answers
 	x := &a.response
 	if udp {
-		x.Limit = wire.UDPLimit(q, a.udpLimit)
-	} else {
-		x.Limit = maxMessage
-		// RFC 7828 3.1: in units of 100 ms.
-		x.Keepalive = uint16(min(w.idle/(100*time.Millisecond), 0xffff))
+		x.Limit = wire.UDPLimit(&a.query, a.udpLimit)
+		return x
 	}
-	res := a.encoder.Append(out, req, q, r, x)
-	w.countReply(r, res)
-	return res
+	x.Limit = maxMessage
+	// RFC 7828 3.1: in units of 100 ms.
+	x.Keepalive = uint16(min(w.idle/(100*time.Millisecond), 0xffff))
+	return x
 }
 
 // flagTC is TC in the third octet of the header (RFC 1035 4.1.1).

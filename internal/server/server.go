@@ -13,6 +13,7 @@ import (
 
 	"geodns/internal/live"
 	"geodns/internal/resolver"
+	"geodns/internal/tsig"
 )
 
 // Config says where to listen and what to allow.
@@ -27,6 +28,9 @@ type Config struct {
 	Identity Identity
 	// Live is what is answered from.
 	Live *live.Holder
+	// Keys are those that may sign queries (RFC 8945); nil for none. SetKeys
+	// replaces them.
+	Keys *tsig.Keyring
 	// Log gets what goes wrong; nil for silence.
 	Log *slog.Logger
 }
@@ -82,6 +86,7 @@ type Server struct {
 	tcp     *tcpTable
 	hook    answerFunc
 	chaos   resolver.Identity
+	keys    atomic.Pointer[tsig.Keyring]
 
 	stop atomic.Bool   // read by workers once a batch
 	done chan struct{} // closed when stop is set
@@ -101,6 +106,7 @@ func Listen(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, done: make(chan struct{})}
+	s.SetKeys(cfg.Keys)
 	s.chaos = resolver.Identity{Version: chaosText(cfg.Identity.Version), ID: chaosText(cfg.Identity.ID)}
 	s.tcp = newTCPTable(cfg.Limits)
 	s.pool = newPool(s, max(minPooled, 2*runtime.GOMAXPROCS(0)))

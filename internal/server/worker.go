@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"geodns/internal/steer"
 )
 
 const (
@@ -46,6 +48,14 @@ func addrOf(ap netip.AddrPort) addr {
 	}
 	a.ip = ip.As16()
 	return a
+}
+
+// steered is the address in the form that answers are chosen by.
+func (a *addr) steered() steer.Client {
+	if a.v4 {
+		return steer.Client{V4: true, Lo: uint64(binary.BigEndian.Uint32(a.ip[:]))}
+	}
+	return steer.Client{Hi: binary.BigEndian.Uint64(a.ip[:]), Lo: binary.BigEndian.Uint64(a.ip[8:])}
 }
 
 // answerFunc is the shape of worker.answer.

@@ -11,6 +11,8 @@ import (
 	"hash/maphash"
 	"math/bits"
 
+	"geodns/internal/health"
+	"geodns/internal/steer"
 	"geodns/internal/wire"
 	"geodns/internal/zone"
 )
@@ -18,6 +20,8 @@ import (
 // World is what is served at one moment.
 type World struct {
 	Zones *Table
+	// Verdicts are what is known of the nodes; nil: nothing.
+	Verdicts *health.Verdicts
 }
 
 // New returns a World without zones.
@@ -29,10 +33,27 @@ type Served struct {
 	// Zone is nil if the name is configured but there is nothing to serve: not
 	// loaded yet, broken, or expired. Such names are answered SERVFAIL.
 	Zone *zone.Zone
+	// Steering is what chooses among the zone's records; nil: nothing does.
+	Steering *steer.Bound
 }
 
-// Serve returns a Served for a zone.
-func Serve(z *zone.Zone) *Served { return &Served{apex: z.Apex(), Zone: z} }
+// Serve returns a Served for a zone and its steering, which may be nil.
+func Serve(z *zone.Zone, p *steer.Program) *Served {
+	s := &Served{apex: z.Apex(), Zone: z}
+	if p != nil {
+		s.Steering = &steer.Bound{Program: p}
+	}
+	return s
+}
+
+// WithDrains returns s with other units of its steering drained.
+func (s *Served) WithDrains(units []uint64) *Served {
+	n := *s
+	steering := *s.Steering
+	steering.Drained = units
+	n.Steering = &steering
+	return &n
+}
 
 // Vacant returns a Served for an apex (wire form, lower case) whose zone cannot
 // be served now.

@@ -177,7 +177,7 @@ func TestTableOfMany(t *testing.T) {
 // TestServed: what a Served says of itself.
 func TestServed(t *testing.T) {
 	z := compiled(t, name("example"))
-	if s := Serve(z); s.Zone != z || string(s.Apex()) != name("example") {
+	if s := Serve(z, nil); s.Zone != z || string(s.Apex()) != name("example") {
 		t.Errorf("Serve: %v at %q", s.Zone, s.Apex())
 	}
 	if s := Vacant([]byte(name("example"))); s.Zone != nil || string(s.Apex()) != name("example") {

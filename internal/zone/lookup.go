@@ -89,3 +89,19 @@ func (z *Zone) Contains(name []byte) bool { return wire.HasSuffix(name, z.apex) 
 
 // Labels is how many labels the apex has.
 func (z *Zone) Labels() int { return z.labels }
+
+// Hash is that of a name below the apex (Node.Rel) in this zone and in all
+// versions that Apply makes of it.
+func (z *Zone) Hash(rel []byte) uint64 { return z.index.hashRel(rel) }
+
+// Hash is that of Node's name: see Zone.Hash.
+func (m *Match) Hash() uint64 { return m.hash }
+
+// WildcardHash is that of the wildcard below Node's name.
+func (m *Match) WildcardHash() uint64 { return hashLabel(m.hash, star[1:]) }
+
+// AtApex is the match of a name below the apex that does not exist, nor
+// anything between it and the apex.
+func (z *Zone) AtApex(name *wire.Name) Match {
+	return Match{Kind: Missing, Node: z.node, Label: name.NLabels - z.labels, hash: z.index.seed}
+}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"geodns/internal/steer/positions"
 	"geodns/internal/wire"
 	"geodns/internal/zone"
 	"geodns/internal/zonefile"
@@ -153,8 +154,9 @@ func (a *attempt) note(f *os.File, name string, info fs.FileInfo) {
 func (a *attempt) compile(f io.Reader, origin []byte, size int64) {
 	const lineLength = 24 // octets, about: only a hint for the first size
 	r, b := &a.r, a.builder
+	r.Places = positions.In(r.File)
 	b.Reset(int(min(size/lineLength, 1<<20)))
-	options := zonefile.Options{File: r.File, Origin: origin, Open: a.include}
+	options := zonefile.Options{File: r.File, Origin: origin, Open: a.include, Strings: r.Places.Strings()}
 	broken := false
 	report := func(found zonefile.Finding) {
 		broken = broken || found.Severity == zonefile.Error
@@ -164,6 +166,7 @@ func (a *attempt) compile(f io.Reader, origin []byte, size int64) {
 		if p := b.Add(rr); p != nil {
 			report(finding(pos, p))
 		}
+		r.Places.Note(rr, pos)
 		return nil
 	}, report)
 	r.Stats = stats

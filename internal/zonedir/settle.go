@@ -29,6 +29,7 @@ func (t *settling) vanish(names []string) {
 // to be told. A zone has one file, and one that is not taken keeps its last
 // good version.
 func (t *settling) settle(readings []reading) (results []Result) {
+	t.accept(readings)
 	order := make([]*reading, 0, len(readings))
 	for i := range readings {
 		r := &readings[i]
@@ -47,6 +48,22 @@ func (t *settling) settle(readings []reading) (results []Result) {
 		}
 	}
 	return results
+}
+
+// accept lets others look at what was read.
+func (t *settling) accept(readings []reading) {
+	if t.Accept == nil {
+		return
+	}
+	var list []*Result
+	for i := range readings {
+		if r := &readings[i]; r.Zone != nil && !r.absent {
+			list = append(list, &r.Result)
+		}
+	}
+	if len(list) > 0 {
+		t.Accept(list)
+	}
 }
 
 // gone are the zones that nobody makes any more.

@@ -18,6 +18,8 @@ import (
 	"time"
 	"weak"
 
+	"geodns/internal/steer"
+	"geodns/internal/steer/positions"
 	"geodns/internal/zone"
 	"geodns/internal/zonefile"
 )
@@ -50,6 +52,11 @@ type Dir struct {
 	// whether it is open for writing, and how long one must have been away to
 	// be gone. The first scan doesn't wait.
 	Quiet time.Duration
+
+	// Accept, if not nil, looks at the versions of one pass before they are
+	// taken. It may note its Steering in a Result, add findings, and refuse a
+	// version by taking its Zone away.
+	Accept func([]*Result)
 
 	path    string
 	files   map[string]*file  // by name
@@ -105,6 +112,10 @@ type Result struct {
 	Apex []byte
 	// Zone is the version that the file makes; nil if it makes none.
 	Zone *zone.Zone
+	// Steering is what Accept has made of the zone's steering records; Places
+	// is where they stand.
+	Steering *steer.Program
+	Places   *positions.Places
 	// Gone: the file is no more, or makes another zone now.
 	Gone bool
 	// Kept: the file is not taken, and an older version of its zone was good.

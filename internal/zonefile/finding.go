@@ -72,6 +72,9 @@ type Options struct {
 	// MaxRecords ends the reading with a finding when there are more; 0: no
 	// limit.
 	MaxRecords int
+	// Strings, if not nil, tells while a record is handed over where its text
+	// stands.
+	Strings *Strings
 }
 
 // Stats is what Parse has read.

@@ -66,9 +66,15 @@ const (
 // The error is ErrStop, or what a reader returned.
 func Parse(r io.Reader, o Options, rec func(rr *wire.RR, pos Pos) error, report func(Finding)) (Stats, error) {
 	p := &parser{o: o, rec: rec, report: report}
+	if o.Strings != nil {
+		o.Strings.p = p
+	}
 	p.source = source{lx: newLexer(r, nil), file: o.File, origin: bytes.Clone(o.Origin), originLower: bytes.Clone(o.Origin)}
 	p.files = []string{path.Clean(o.File)}
 	p.run()
+	if o.Strings != nil {
+		o.Strings.p = nil // which holds the buffers
+	}
 	return p.stats, p.err
 }
 
@@ -284,6 +290,9 @@ func (p *parser) recordType(t *token) (wire.Type, bool) {
 
 // record reads the RDATA, settles the TTL and hands the record over.
 func (p *parser) record(typ wire.Type, ttl ttlField, first int) {
+	if p.o.Strings != nil {
+		p.o.Strings.first = first
+	}
 	p.data = p.data[:0]
 	if !p.rdata(typ, first) {
 		return

@@ -105,7 +105,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	holder := live.New()
-	p := publish.New(holder)
+	p := publish.New(holder, publish.Options{})
 	follow := func(names []string) {
 		results, err := dir.ScanSome(names)
 		if err != nil {
