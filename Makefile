@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 LISTEN6 := $(shell grep -qs ' lo$$' /proc/net/if_inet6 && echo "--listen '[::1]:$(PORT)'")
 
 .DEFAULT_GOAL := build
-.PHONY: build run test lint bench fuzz conformance clean help
+.PHONY: build run test lint bench fuzz conformance world clean help
 
 build: ## build bin/geodns (what plain make does)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/geodns ./cmd/geodns
@@ -36,6 +36,9 @@ fuzz: ## every fuzz target, FUZZTIME=30s each
 conformance: ## all tests again, each property on CHECKS=5000 random cases
 	scripts/deps
 	RAPID_CHECKS=$(CHECKS) GEODNS_TEST_EDITS=2000 $(GO) test -count=1 -timeout 60m ./...
+
+world: ## renew the built-in world, of Debian's tor-geoipdb
+	$(GO) generate ./internal/geo/builtin
 
 clean: ## remove what was built
 	rm -rf bin run

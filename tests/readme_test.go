@@ -16,18 +16,26 @@ import (
 )
 
 // TestReadme does what the README tells a newcomer: make, make run, and the
-// session, whose output has to be what the README shows. Records may come in any
-// order, and message IDs differ.
+// session, whose output has to be what the README shows. Then it goes through the
+// examples of docs/steering.md in the same way. Records may come in any order, and
+// message IDs differ.
 func TestReadme(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
+	port := unusedPort(t)
+	makeRun(t, port)
+	t.Run("README.md", func(t *testing.T) { runSession(t, "../README.md", port, 12) })
+	t.Run("steering.md", func(t *testing.T) { runSession(t, "../docs/steering.md", port, 30) })
+}
+
+// runSession runs the commands of a document, of which there are so many at
+// least.
+func runSession(t *testing.T, file string, port, least int) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := unusedPort(t)
-	makeRun(t, port)
 	session := sessions(string(text))
-	if len(session) < 8 {
-		t.Fatalf("the README's session has %d commands: has its form changed?", len(session))
+	if len(session) < least {
+		t.Fatalf("%s has %d commands: has its form changed?", file, len(session))
 	}
 	for _, c := range session {
 		command := strings.ReplaceAll(c.command, "-p 5353", fmt.Sprintf("-p %d", port))
@@ -39,7 +47,7 @@ func TestReadme(t *testing.T) {
 		cmd.Dir = ".."
 		out, _ := cmd.CombinedOutput() // check fails on purpose, and says so
 		if got, want := comparable(string(out)), comparable(c.output); !slices.Equal(got, want) {
-			t.Errorf("$ %s\nprints\n%s\nbut the README shows\n%s", c.command, out, c.output)
+			t.Errorf("$ %s\nprints\n%s\nbut %s shows\n%s", c.command, out, file, c.output)
 		}
 	}
 }
@@ -71,10 +79,10 @@ func makeRun(t *testing.T, port int) {
 	t.Fatal("make run does not answer")
 }
 
-// step is a command of the README and what it prints.
+// step is a command of a document and what it prints.
 type step struct{ command, output string }
 
-// sessions finds the commands in the README's console blocks.
+// sessions finds the commands in a document's console blocks.
 func sessions(text string) (steps []step) {
 	inside := false
 	for line := range strings.Lines(text) {

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"geodns/internal/check"
-	"geodns/internal/config"
 	"geodns/internal/wire"
 	"geodns/internal/zonefile"
 )
@@ -125,12 +124,9 @@ func knownRules(ids []string) error {
 // check reads what is to be checked.
 func (f *checkFlags) check(files []string, o check.Options) (check.Report, error) {
 	if len(files) == 0 {
-		cfg, err := config.Load(f.config)
-		if err != nil {
-			return check.Report{}, err
-		}
-		return check.Dir(cfg.Zones, o)
+		return f.checkConfig(o)
 	}
+	o.Rankings = builtInRankings()
 	var all []string
 	for _, path := range files {
 		info, err := os.Stat(path)
@@ -143,6 +139,7 @@ func (f *checkFlags) check(files []string, o check.Options) (check.Report, error
 			return check.Report{}, err
 		}
 		all = append(all, list...)
+		o.Whole = len(files) == 1
 	}
 	return check.Files(all, o), nil
 }

@@ -74,7 +74,7 @@ func brokenReason(z *control.Zone) string {
 }
 
 // status is for the control socket.
-func (d *instance) status() control.Status {
+func (d *instance) status(all bool) control.Status {
 	zones, broken := d.zones.Counts(), d.allBroken()
 	c := d.server.Counters()
 	s := control.Status{
@@ -98,6 +98,7 @@ func (d *instance) status() control.Status {
 		},
 		Reasons:    d.reasons(),
 		LastReload: d.history.last(),
+		Nodes:      d.nodes(all),
 	}
 	s.Queries.Total = s.Queries.UDP + s.Queries.TCP
 	s.Queries.PerSecond, s.Queries.Seconds = d.rate.mean()
@@ -190,11 +191,11 @@ func addHistograms(t *metrics.Traffic, c *server.Counters) {
 		{"tcp", server.OverTCP, c[server.TCP4ReplyBytes] + c[server.TCP6ReplyBytes]},
 	} {
 		t.Sizes = append(t.Sizes, metrics.Histogram{
-			Proto: p.name, Bounds: server.SizeBounds(), Counts: c.Sizes(p.transport), Sum: float64(p.octets),
+			Label: p.name, Bounds: server.SizeBounds(), Counts: c.Sizes(p.transport), Sum: float64(p.octets),
 		})
 		counts, sum := c.Durations(p.transport)
 		t.Durations = append(t.Durations, metrics.Histogram{
-			Proto: p.name, Bounds: server.DurationBounds(), Counts: counts, Sum: sum,
+			Label: p.name, Bounds: server.DurationBounds(), Counts: counts, Sum: sum,
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"geodns/internal/control"
 	"geodns/internal/publish"
+	"geodns/internal/server"
 	"geodns/internal/wire"
 	"geodns/internal/zonedir"
 	"geodns/internal/zonefile"
@@ -97,7 +98,7 @@ func memoryInUse() int64 {
 // place that has become free.
 func makePlaces(sockets int) {
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + sockets)
+		runtime.GOMAXPROCS(server.CPUs() + sockets)
 	}
 }
 

@@ -18,12 +18,16 @@ import (
 
 	"geodns/internal/config"
 	"geodns/internal/control"
+	"geodns/internal/drains"
 	"geodns/internal/geo"
 	"geodns/internal/live"
 	"geodns/internal/metrics"
+	"geodns/internal/monitor"
+	"geodns/internal/probe"
 	"geodns/internal/publish"
 	"geodns/internal/server"
 	"geodns/internal/zonedir"
+	"geodns/internal/zonestore"
 )
 
 // defaultConfig is where the configuration is if no flag says otherwise.
@@ -59,7 +63,11 @@ type instance struct {
 	zones     *zonedir.Dir
 	stale     string // see tellStale
 	geography *geo.Keeper
+	monitor   *monitor.Monitor
+	probing   *probe.Holder    // of connections that are held; nil: none
+	store     *zonestore.Store // nil: none
 	publisher *publish.Publisher
+	drains    *drains.Manager
 	holder    *live.Holder // of what is published
 	server    *server.Server
 
@@ -77,7 +85,9 @@ type instance struct {
 	http      *metrics.Server // nil: none
 	control   *control.Server // nil: none
 	stopRate  context.CancelFunc
-	beside    sync.WaitGroup
+	// stopProbes ends the watching of nodes.
+	stopProbes context.CancelFunc
+	beside     sync.WaitGroup
 }
 
 // run starts in the order of the design: configuration, zones, the first
@@ -105,7 +115,10 @@ func (d *instance) run(ctx context.Context) error {
 	if err := d.startGeography(); err != nil {
 		return err
 	}
-	d.publisher = publish.New(holder, publish.Options{Rankings: d.rankings(), Told: d.keptSteering})
+	d.monitor = d.newMonitor()
+	d.openStore()
+	d.publisher = publish.New(holder, publish.Options{Rankings: d.rankings(), Health: d.monitor, Told: d.keptSteering})
+	d.startDrains()
 	d.zones = zonedir.New(d.cfg.Zones)
 	d.zones.Accept = d.acceptZones
 	d.applyConfig(d.cfg)
@@ -116,6 +129,8 @@ func (d *instance) run(ctx context.Context) error {
 	if _, err := d.load(zonedir.ScanOptions{All: true}); err != nil {
 		return err
 	}
+	d.watchNodes(ctx)
+	defer d.stopWatching()
 	if err := d.bind(holder); err != nil {
 		return err
 	}
@@ -123,12 +138,15 @@ func (d *instance) run(ctx context.Context) error {
 	// for that, too.
 	d.startServices()
 	makePlaces(d.server.Sockets())
+	// From its first answer on, the server can be told to reload and to end.
+	signals, release := catchSignals()
+	defer release()
 	d.server.Serve()
 	d.follow()
 	d.warnOfOldWorld()
 	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()))
 	d.notify.ready(fmt.Sprintf("serving %d zones", holder.Load().Zones.Len()))
-	return runUntilSignal(ctx, d.hangup, d.shutdown, d.log)
+	return runUntilSignal(ctx, signals, d.hangup, d.shutdown, d.log)
 }
 
 // configure reads the configuration, with what the flags say instead.

@@ -109,8 +109,8 @@ func startSite(t *testing.T, more string) *site {
 }
 
 // startSiteWith is startSite with the HTTP address and the control socket in
-// more.
-func startSiteWith(t *testing.T, more string) *site {
+// more, and with further files: their names and texts.
+func startSiteWith(t *testing.T, more string, files ...[2]string) *site {
 	t.Helper()
 	dir := t.TempDir()
 	s := &site{t: t, dir: dir, config: filepath.Join(dir, "geodns.yaml"), log: &lockedBuffer{}}
@@ -118,7 +118,21 @@ func startSiteWith(t *testing.T, more string) *site {
 		t.Fatal(err)
 	}
 	s.write("zones/a.example.zone", zoneText(1, 5))
+	for _, f := range files {
+		s.write(f[0], f[1])
+	}
+	if !strings.Contains(more, "store: ") {
+		more += "store: \"\"\n" // not the machine's own
+	}
 	s.write("geodns.yaml", fmt.Sprintf("listen: [%q]\n%s", freePort(t), more))
+	s.begin()
+	return s
+}
+
+// begin starts the server, and waits until it serves.
+func (s *site) begin() {
+	t := s.t
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	d := &instance{configPath: s.config, stderr: s.log}
 	result := make(chan error, 1)
@@ -141,7 +155,6 @@ func startSiteWith(t *testing.T, more string) *site {
 			t.Fatalf("the server does not serve; its log:\n%s", s.log)
 		}
 	}
-	return s
 }
 
 // geodns runs a command against the site.

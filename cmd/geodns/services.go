@@ -29,7 +29,7 @@ func (d *instance) startHTTP() {
 		return
 	}
 	registry := metrics.NewRegistry(metrics.Sources{
-		Traffic: d.traffic, Zones: d.zoneSums, Reloads: d.history.metrics, Build: build(),
+		Traffic: d.traffic, Zones: d.zoneSums, Reloads: d.history.metrics, Nodes: d.nodeMetrics, Build: build(),
 	})
 	s, err := metrics.Listen(d.cfg.HTTP, metrics.Endpoints{
 		Metrics: registry, Health: d.health, Ready: d.reasons, Version: thisVersion(), Log: d.log,
@@ -54,7 +54,8 @@ func (d *instance) startControl() {
 	}
 	s, err := control.Listen(d.cfg.Control, control.Handlers{
 		Status: d.status, Zones: d.zoneStates,
-		Reload: d.commanded, ReloadZone: d.reloadZone, Explain: d.explained, Log: d.log,
+		Reload: d.commanded, ReloadZone: d.reloadZone, Explain: d.explained,
+		Drain: d.drain, Undrain: d.undrain, Log: d.log,
 	})
 	if err != nil {
 		remedy := `set control: in the configuration to another path, or to "" for none`
@@ -80,6 +81,7 @@ func (d *instance) stopServices(ctx context.Context) error {
 	if d.stopRate != nil {
 		d.stopRate()
 	}
+	d.stopProbes()
 	d.beside.Wait()
 	return errors.Join(errs...)
 }

@@ -17,15 +17,20 @@ const grace = 5 * time.Second
 // errSecondSignal ends a server that was told twice.
 var errSecondSignal = errors.New("a second signal: ended at once, connections were cut")
 
+// catchSignals has the signals that runUntilSignal serves kept for it from now
+// on, until release is called.
+func catchSignals() (signals <-chan os.Signal, release func()) {
+	c := make(chan os.Signal, 8)
+	signal.Notify(c, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	return c, func() { signal.Stop(c) }
+}
+
 // runUntilSignal serves signals until the server has to end: SIGHUP calls
 // reload, whose failure is logged (it has to keep the old state); SIGTERM and
 // SIGINT call shutdown with a context of 5 s, and a second one of them returns
 // at once. If ctx ends, that shuts down too, and its cause is returned.
 // reload and shutdown never run at the same time.
-func runUntilSignal(ctx context.Context, reload func() error, shutdown func(context.Context) error, log *slog.Logger) error {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+func runUntilSignal(ctx context.Context, signals <-chan os.Signal, reload func() error, shutdown func(context.Context) error, log *slog.Logger) error {
 	l := &signalLoop{signals: signals, reload: reload, shutdown: shutdown, grace: grace, log: log}
 	return l.run(ctx)
 }

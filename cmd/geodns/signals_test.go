@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -215,12 +214,10 @@ func TestRunUntilSignal(t *testing.T) {
 	reloaded := make(chan struct{}, 1)
 	result := make(chan error, 1)
 	log := slog.New(slog.DiscardHandler)
-	// SIGHUP would end the process were it sent before runUntilSignal listens.
-	early := make(chan os.Signal, 1)
-	signal.Notify(early, syscall.SIGHUP)
-	defer signal.Stop(early)
+	signals, release := catchSignals()
+	defer release()
 	go func() {
-		result <- runUntilSignal(t.Context(), func() error { reloaded <- struct{}{}; return nil },
+		result <- runUntilSignal(t.Context(), signals, func() error { reloaded <- struct{}{}; return nil },
 			func(context.Context) error { return nil }, log)
 	}()
 	for done := false; !done; {

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"os/signal"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -14,34 +20,119 @@ import (
 
 func newStatus() *cobra.Command {
 	var r remote
+	var all, watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Tell how the running server is",
-		Args:  noArgs,
+		Short: "Tell how the running server and the nodes are",
+		Long: `Status tells how the running server is; and of the nodes that it probes, the
+sites, the drains and the steered names, what is wrong before what is well.
+
+With --watch it goes on telling, each second until it is interrupted: on a
+terminal in place, elsewhere a line each time.`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := r.client(cmd)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := r.ctx(cmd, readPatience)
+			fetch := func(parent context.Context) (control.Status, error) {
+				ctx, cancel := context.WithTimeout(parent, readPatience)
+				defer cancel()
+				return client.Status(ctx, all)
+			}
+			ctx, cancel := r.ctx(cmd, math.MaxInt64)
 			defer cancel()
-			s, err := client.Status(ctx)
+			out := cmd.OutOrStdout()
+			if watch {
+				ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+				defer stop()
+				v := view{out: out, terminal: isTerminal(out), json: r.output == "json", all: all}
+				return v.watch(ctx, fetch, time.Second)
+			}
+			s, err := fetch(ctx)
 			if err != nil {
 				return err
 			}
 			if r.output == "json" {
-				return encode(cmd.OutOrStdout(), s)
+				return encode(out, s)
 			}
-			return statusText(cmd.OutOrStdout(), &s, time.Now())
+			return statusText(out, &s, time.Now())
 		},
 	}
 	r.flags(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "list everything, and not only the first of what there is much of")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "tell it again each second")
 	return cmd
+}
+
+// view is where a status is watched.
+type view struct {
+	out                 io.Writer
+	terminal, json, all bool
+}
+
+// watch shows a status again and again, until ctx ends. A server that can't be
+// asked any more is waited for: it may be starting again.
+func (v *view) watch(ctx context.Context, fetch func(context.Context) (control.Status, error), every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		s, err := fetch(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && first:
+			return err
+		case err != nil:
+			_, err = fmt.Fprintf(v.out, "%s%s %v\n", v.clear(), time.Now().Format(time.TimeOnly), err)
+		default:
+			err = v.show(&s, time.Now())
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// clear begins the screen anew.
+func (v *view) clear() string {
+	if v.terminal && !v.json {
+		return "\x1b[H\x1b[2J"
+	}
+	return ""
+}
+
+func (v *view) show(s *control.Status, now time.Time) error {
+	switch {
+	case v.json:
+		return json.NewEncoder(v.out).Encode(s) // a line each
+	case v.terminal:
+		var b bytes.Buffer
+		b.WriteString(v.clear())
+		err := statusPage(&b, s, now, colours(v.out))
+		if err == nil {
+			// All at once: a screen that is drawn in parts flickers.
+			_, err = v.out.Write(b.Bytes())
+		}
+		return err
+	}
+	n := &s.Nodes
+	_, err := fmt.Fprintf(v.out, "%s %.1f queries a second; targets: %s; %s; %d of %s not all well\n", now.Format(time.TimeOnly),
+		s.Queries.PerSecond, countsText(&n.Counts), count(len(n.Drains), "drain"), n.NamesTroubled, count(n.NamesAll, "steered name"))
+	return err
 }
 
 // statusText prints a status for eyes; now is what ages are reckoned from.
 func statusText(out io.Writer, s *control.Status, now time.Time) error {
-	colour := colours(out)
+	return statusPage(out, s, now, colours(out))
+}
+
+func statusPage(out io.Writer, s *control.Status, now time.Time, colour bool) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	w := &errWriter{w: t}
 	w.printf("geodns %s\tpid %d, up %s\n", printable(s.Version), s.PID, age(now.Sub(s.Started)))
@@ -71,6 +162,7 @@ func statusText(out io.Writer, s *control.Status, now time.Time) error {
 	for _, reason := range s.Reasons {
 		w.printf("%s %s\n", paint(colour, red, "!"), printable(reason))
 	}
+	nodesText(w, &s.Nodes, now, colour)
 	return w.err
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"geodns/internal/wire"
+	"geodns/internal/zone"
 	"geodns/internal/zonefile"
 )
 
@@ -17,11 +18,14 @@ import (
 type together struct {
 	zones   map[string]*checker
 	reverse bool // some are reverse zones
+	blank   *zone.Zone
+	mail    map[mailNode]bool // those that were looked at
+	posted  map[netip.Addr]bool
 }
 
 // across applies the rules that look from one zone into another.
-func across(checks []*checker) {
-	t := together{zones: map[string]*checker{}}
+func across(checks []*checker, o *Options) {
+	t := together{zones: map[string]*checker{}, blank: blankZone(), mail: map[mailNode]bool{}, posted: map[netip.Addr]bool{}}
 	for _, c := range checks {
 		if c.z.soa == 0 {
 			continue
@@ -34,6 +38,7 @@ func across(checks []*checker) {
 		t.zones[string(c.z.apex)] = c
 		t.reverse = t.reverse || inReverse(c.z.apex)
 	}
+	t.steer(checks, o)
 	if len(t.zones) < 2 {
 		return
 	}
@@ -41,6 +46,11 @@ func across(checks []*checker) {
 		if t.zones[string(c.z.apex)] == c {
 			t.parent(c)
 			t.targets(c)
+			t.mailNodes(c)
+		}
+	}
+	for _, c := range checks {
+		if t.zones[string(c.z.apex)] == c {
 			t.addresses(c)
 		}
 	}
@@ -251,7 +261,7 @@ func (t *together) addresses(c *checker) {
 		case p.typ == wire.TypePTR:
 			t.forward(c, r)
 		case flagOf(p.typ) == hasAddress && !inReverse(z.apex):
-			if a, ok := netip.AddrFromSlice(z.data(r)); ok && !said[a] {
+			if a, ok := netip.AddrFromSlice(z.data(r)); ok && !said[a] && !t.posted[a] {
 				said[a] = true
 				t.backward(c, r, a)
 			}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"geodns/internal/steer"
 	"geodns/internal/wire"
 	"geodns/internal/zonedir"
 	"geodns/internal/zonefile"
@@ -27,6 +28,11 @@ type Options struct {
 	Ignore []string
 	// NoWarnings leaves out all warnings.
 	NoWarnings bool
+	// Whole: the files are all that there is to serve, so that a zone which is
+	// not among them is not served. Dir sets it.
+	Whole bool
+	// Rankings is the geography; nil: what depends on one is not looked at.
+	Rankings *steer.Rankings
 }
 
 // Report is what a run found.
@@ -34,6 +40,17 @@ type Report struct {
 	// Findings are sorted by file, line and column.
 	Findings []zonefile.Finding
 	Zones    []Summary // one a file, in the order given
+	// beside counts findings in what is no zone, by severity.
+	beside [2]int
+}
+
+// Add takes in findings in what is no zone.
+func (r *Report) Add(beside []zonefile.Finding) {
+	for i := range beside {
+		r.beside[beside[i].Severity]++
+	}
+	r.Findings = append(r.Findings, beside...)
+	slices.SortStableFunc(r.Findings, byPlace)
 }
 
 // Summary is what a run says of one file.
@@ -57,16 +74,18 @@ type Summary struct {
 // maxOfRule is how many findings of one rule are told for one zone.
 const maxOfRule = 1000
 
-// Errors counts the errors of all zones.
+// Errors counts the errors of all zones and beside them.
 func (r *Report) Errors() (n int) {
+	n = r.beside[zonefile.Error]
 	for i := range r.Zones {
 		n += r.Zones[i].Errors
 	}
 	return n
 }
 
-// Warnings counts the warnings of all zones.
+// Warnings counts the warnings of all zones and beside them.
 func (r *Report) Warnings() (n int) {
+	n = r.beside[zonefile.Warning]
 	for i := range r.Zones {
 		n += r.Zones[i].Warnings
 	}
@@ -80,6 +99,7 @@ func Dir(path string, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	o.Whole = true
 	return Files(files, o), nil
 }
 
@@ -120,19 +140,21 @@ func Files(paths []string, o Options) Report {
 	}
 	close(next)
 	wg.Wait()
-	across(checks)
+	across(checks, &o)
 	return reportOf(checks)
 }
 
 // checker is one zone under examination.
 type checker struct {
 	*reading
-	o      *Options
-	off    [ruleCount]bool
-	counts [ruleCount]int
-	found  []zonefile.Finding
-	left   int
-	took   time.Duration
+	o        *Options
+	off      [ruleCount]bool
+	counts   [ruleCount]int
+	found    []zonefile.Finding
+	left     int
+	took     time.Duration
+	broken   bool // by its text or as a zone, whatever its steering
+	steering steering
 	apexNode,
 	cur node
 }
@@ -149,6 +171,7 @@ func (rd *reader) check(path string, o *Options) *checker {
 		c.alone()
 	}
 	rd.scratch, c.cur = c.cur, node{}
+	c.broken = c.refused
 	c.took = time.Since(start)
 	return c
 }

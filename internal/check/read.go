@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"geodns/internal/steer"
+	"geodns/internal/steer/positions"
 	"geodns/internal/wire"
 	"geodns/internal/zone"
 	"geodns/internal/zonedir"
@@ -30,6 +32,8 @@ type reading struct {
 	compiled []zonefile.Finding // of the zone that is compiled from it
 	told     map[string]int     // how many of them there were, by rule
 	stats    zonefile.Stats
+	places   *positions.Places
+	zone     *zone.Zone // nil: serve would refuse it, or it has no steering
 	names    int
 	serial   uint32
 	refused  bool // serve would refuse it
@@ -54,7 +58,8 @@ func (rd *reader) read(path string, origin []byte) *reading {
 	}
 	defer root.Close()
 	defer f.Close()
-	rd.parse(r, f, zonefile.Options{File: path, Origin: origin, Open: func(name string) (io.ReadCloser, error) {
+	r.places = positions.In(path)
+	rd.parse(r, f, zonefile.Options{File: path, Origin: origin, Strings: r.places.Strings(), Open: func(name string) (io.ReadCloser, error) {
 		return include(root, filepath.Dir(path), name)
 	}})
 	return r
@@ -113,6 +118,7 @@ func (rd *reader) parse(r *reading, f io.Reader, o zonefile.Options) {
 		if full = r.z.add(rr, pos); full != nil {
 			return zonefile.ErrStop
 		}
+		r.places.Note(rr, pos)
 		return nil
 	}, func(f zonefile.Finding) { r.text = append(r.text, f) })
 	r.stats = stats
@@ -132,6 +138,9 @@ func (rd *reader) parse(r *reading, f io.Reader, o zonefile.Options) {
 	}
 	if z != nil {
 		r.serial, r.names = z.Serial(), z.Names()
+		if steer.Declared(z) {
+			r.zone = z
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package check
 
-import "geodns/internal/zonefile"
+import (
+	"geodns/internal/steer"
+	steertext "geodns/internal/steer/record"
+	"geodns/internal/zonefile"
+)
 
 // Rule is one thing that is looked for.
 type Rule struct {
@@ -86,6 +90,8 @@ const (
 	reverseName
 	ptrNoAddress
 	addressNoPTR
+	mailReverse
+	mailDynamic
 
 	delegationDiffers
 	glueDiffers
@@ -102,6 +108,48 @@ const (
 	nsecChain
 	nsecTypes
 	cdsNoKey
+
+	steerVersion
+	steerUnknownTag
+	steerTwice
+	steerMissingTag
+	steerValue
+	steerTags
+	steerFinalDot
+	steerCountry
+	steerNoEffect
+	steerWord
+	steerCheckLoss
+
+	steerSigned
+	steerName
+	steerSeveral
+	steerShared
+	steerDelegated
+	steerNoRecords
+	steerCNAMEOwner
+	steerOverlap
+	steerType
+	steerTooMany
+	steerNetTwice
+	steerAddressTwice
+	steerSiteUnknown
+	steerCheckUnknown
+	steerStepUnknown
+	steerWith
+	steerNoSite
+	steerLastResort
+	steerWithout
+	steerOtherType
+	steerWeight
+	steerSiteEmpty
+	steerStray
+	steerTTL
+	steerFloor
+	steerOneFamily
+	steerOneCountry
+	steerSiteNowhere
+	steerUnused
 
 	ruleCount
 )
@@ -185,6 +233,9 @@ var rules = [ruleCount]Rule{
 	ptrNoAddress:   {"ptr-no-address", warns, "reverse", "a PTR to a name, checked as well, that does not have the address"},
 	addressNoPTR:   {"address-no-ptr", warns, "reverse", "an address without PTR in its reverse zone, checked as well"},
 
+	mailReverse: {"mail-reverse", warns, "reverse", "a mail exchanger whose address and PTR, checked as well, do not confirm each other (RFC 1912 2.1)"},
+	mailDynamic: {"mail-dynamic", warns, "reverse", "a mail exchanger whose PTR, checked as well, has the address in it"},
+
 	delegationDiffers: {"delegation-differs", warns, "zones", "a delegation and the child, checked as well, name other name servers"},
 	glueDiffers:       {"glue-differs", warns, "zones", "glue and the child, checked as well, have other addresses"},
 	notDelegated:      {"not-delegated", warns, "zones", "a zone below another one, checked as well, that has no delegation for it"},
@@ -200,6 +251,48 @@ var rules = [ruleCount]Rule{
 	nsecChain:     {"nsec-chain", warns, "dnssec", "the NSEC or NSEC3 chain has a gap"},
 	nsecTypes:     {"nsec-types", warns, "dnssec", "an NSEC that lists other types than the name has"},
 	cdsNoKey:      {"cds-no-key", warns, "dnssec", "a CDS or CDNSKEY that fits no key of the apex, or is not at the apex (RFC 7344 4.1)"},
+
+	steerVersion:    {steertext.RuleVersion, errs, steeringText, "a steering record that does not begin with its v="},
+	steerUnknownTag: {steertext.RuleUnknownTag, errs, steeringText, "a tag that such a record does not have"},
+	steerTwice:      {steertext.RuleTwice, errs, steeringText, "a tag or value twice that may stand once"},
+	steerMissingTag: {steertext.RuleMissing, errs, steeringText, "a tag, or its value, that is missing"},
+	steerValue:      {steertext.RuleValue, errs, steeringText, "a value that cannot be read"},
+	steerTags:       {steertext.RuleTogether, errs, steeringText, "tags that do not go together"},
+	steerFinalDot:   {steertext.RuleFinalDot, warns, steeringText, "a name in a steering record that seems to lack its final dot"},
+	steerCountry:    {steertext.RuleCountry, warns, steeringText, "a code that no country has"},
+	steerNoEffect:   {steertext.RuleNoEffect, warns, steeringText, "a tag that does nothing there"},
+	steerWord:       {steertext.RuleWord, warns, steeringText, "a host in empty= that is spelt almost like one of its words"},
+	steerCheckLoss:  {steertext.RuleLoss, warns, steeringText, "a check that a few lost packets fail"},
+
+	steerSigned:       {steer.RuleSigned, errs, "steering", "steering in a signed zone"},
+	steerName:         {steer.RuleName, errs, "steering", "a site, node or check whose name is not one label, or an owner that is too long"},
+	steerSeveral:      {steer.RuleSeveral, errs, "steering", "several records of one site, node or check"},
+	steerShared:       {steer.RuleShared, errs, "steering", "a CNAME in _steer that leads to no policy of the zone"},
+	steerDelegated:    {steer.RuleDelegated, errs, "steering", "a policy for a name that is delegated, or below a DNAME"},
+	steerNoRecords:    {steer.RuleNoRecords, errs, "steering", "a policy for a name that has no records to choose from"},
+	steerCNAMEOwner:   {steer.RuleCNAMEOwner, errs, "steering", "a policy without cname= for a name that has a CNAME"},
+	steerOverlap:      {steer.RuleOverlap, errs, "steering", "two policies for the same types of a name"},
+	steerType:         {steer.RuleType, errs, "steering", "a policy for a type that is not steered by itself"},
+	steerTooMany:      {steer.RuleTooMany, errs, "steering", "more records, or sites, than a policy can have"},
+	steerNetTwice:     {steer.RuleNetTwice, errs, "steering", "two sites with the same net="},
+	steerAddressTwice: {steer.RuleAddressTwice, errs, "steering", "two nodes with the same addr="},
+	steerSiteUnknown:  {steer.RuleSiteUnknown, errs, "steering", "a site that is not declared"},
+	steerCheckUnknown: {steer.RuleCheckUnknown, errs, "steering", "a check that is not declared"},
+	steerStepUnknown:  {steer.RuleStepUnknown, errs, "steering", "a step of order= that is no site, node or address of the name"},
+	steerWith:         {steer.RuleWith, errs, "steering", "a zone in with= that is not served"},
+	steerNoSite:       {steer.RuleNoSite, errs, "steering", "policy=nearest for records of which none is at a site"},
+	steerLastResort:   {steer.RuleLastResort, errs, "steering", "a host in empty= that is not in the zone"},
+	steerWithout:      {"steer-without", warns, "steering", "a zone in with= that is not checked as well"},
+	steerOtherType:    {steer.RuleOtherType, warns, "steering", "a record in a steering subtree that is not TXT"},
+	steerWeight:       {steer.RuleWeight, warns, "steering", "a weight that matches no record of the name"},
+	steerSiteEmpty:    {steer.RuleSiteEmpty, warns, "steering", "a site that a policy names and where the name has no record"},
+	steerStray:        {steer.RuleStray, warns, "steering", "an address at no site, or in no step, where the policy needs one"},
+	steerTTL:          {steer.RuleTTL, warns, "steering", "steered records that are kept for more than 300 seconds"},
+	steerFloor:        {steer.RuleFloor, warns, "steering", "a floor that a site can never meet"},
+	steerOneFamily:    {steer.RuleOneFamily, warns, "steering", "a site with A or AAAA alone, where other sites have both"},
+	steerOneCountry:   {steer.RuleOneCountry, warns, "steering", "sites in one country, where the geography knows countries only"},
+	steerSiteNowhere:  {steer.RuleSiteNowhere, warns, "steering", "a site without a place where the nearest is wanted"},
+	steerUnused:       {steer.RuleUnused, warns, "steering", "a site, node or check that nothing uses"},
 }
 
 // Rules lists all rules that look at zones, by subject. What is wrong with the

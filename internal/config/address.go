@@ -32,15 +32,24 @@ func parseAddress(s string, usual uint16) (netip.AddrPort, error) {
 	if err != nil || n == 0 {
 		return netip.AddrPort{}, fmt.Errorf("%q is not a port; it must be a number from 1 to 65535", port)
 	}
-	switch {
-	case addr.Zone() != "":
-		return netip.AddrPort{}, fmt.Errorf("%q has a scope (%%%s), which is not supported; use an address that needs none", host, addr.Zone())
-	case addr.Is4In6():
+	if addr.Is4In6() && addr.Zone() == "" {
 		return netip.AddrPort{}, fmt.Errorf("%q is an IPv4 address in IPv6 form; write %s", host, netip.AddrPortFrom(addr.Unmap(), uint16(n)))
-	case addr.IsMulticast():
-		return netip.AddrPort{}, fmt.Errorf("%q is a multicast address, which cannot be used here", host)
+	}
+	if err := usable(host, addr); err != nil {
+		return netip.AddrPort{}, err
 	}
 	return netip.AddrPortFrom(addr, uint16(n)), nil
+}
+
+// usable says what is wrong with an address that is written as host.
+func usable(host string, addr netip.Addr) error {
+	switch {
+	case addr.Zone() != "":
+		return fmt.Errorf("%q has a scope (%%%s), which is not supported; use an address that needs none", host, addr.Zone())
+	case addr.IsMulticast():
+		return fmt.Errorf("%q is a multicast address, which cannot be used here", host)
+	}
+	return nil
 }
 
 // splitAddress takes host and port apart and says what is missing, with the

@@ -116,24 +116,21 @@ func parseAnchor(s string) (a Anchor, err error) {
 
 // parseEchoer reads an address without a port.
 func parseEchoer(s string) (netip.AddrPort, error) {
-	bare := s
-	if inside, ok := strings.CutPrefix(s, "["); ok {
-		bare, _ = strings.CutSuffix(inside, "]")
-	}
 	if p, err := netip.ParseAddrPort(s); err == nil {
 		return netip.AddrPort{}, fmt.Errorf("%q has a port, which ICMP has not; write icmp://%s", s, p.Addr())
 	}
-	// What is wrong with an address is said where it has a port, too.
-	p, err := parseAddress("["+bare+"]:1", 1)
-	if a, bad := netip.ParseAddr(bare); bad == nil && a.Is4() {
-		p, err = parseAddress(bare+":1", 1)
-	} else if bad != nil {
-		err = fmt.Errorf("%s is not an IP address; write one such as icmp://192.0.2.1 or icmp://2001:db8::1", quote(s))
+	bare := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") && strings.Contains(s, ":") {
+		bare = s[1 : len(s)-1]
 	}
+	addr, err := netip.ParseAddr(bare)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return netip.AddrPort{}, fmt.Errorf("%s is not an IP address; write one such as icmp://192.0.2.1 or icmp://2001:db8::1", quote(s))
 	}
-	return netip.AddrPortFrom(p.Addr(), 0), nil
+	if addr.Is4In6() {
+		return netip.AddrPort{}, fmt.Errorf("%q is an IPv4 address in IPv6 form; write icmp://%s", s, addr.Unmap())
+	}
+	return netip.AddrPortFrom(addr, 0), usable(bare, addr)
 }
 
 // warnAnchors warns of anchors that don't tell what they are there for.

@@ -45,9 +45,8 @@ type Config struct {
 	// Checks are what zones' checks may cite, in the order of their names, no
 	// two of one name (checks: {}).
 	Checks []Check
-	// ProbeAllow are the networks that may be probed beside the zones' own
-	// addresses; loopback and link-local addresses only if they are in one
-	// (probe-allow: []).
+	// ProbeAllow are the networks that may be probed beside the zones' own public
+	// addresses (probe-allow: []).
 	ProbeAllow []netip.Prefix
 	// StartWait is how long the first verdicts are waited for before anything is
 	// served, 0 to 1m (start-wait: 3s).

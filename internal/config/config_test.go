@@ -153,6 +153,16 @@ keys:
 transfer:
   allow: [127.0.0.1, 192.0.2.0/24, "2001:db8::/32", "key:XFER."]
   notify: ["198.51.100.53:53", "[2001:db8::53]:5353"]
+checks:
+  state: {file: app.state}
+  app: {command: [/usr/local/bin/check-app, "-w", ""], env: {PATH: /bin, LANG: ""}}
+  a.b: {user: geodns, password: "hunter 2", database: app, tls: verify, tls-name: db.example, networks: [10.0.0.1, "fd00::/8"]}
+  DB_1: {user: geodns, password-file: elsewhere.password}
+  nobody: {user: guest, tls: "on", file: }
+probe-allow: [10.0.0.0/8, 127.0.0.1, "::1"]
+start-wait: 0s
+anchors: ["192.0.2.1:53", "dns://[2001:db8::1]:5353", tcp://198.51.100.1:443, icmp://203.0.113.7, "icmp://2001:db8::7", "icmp://[2001:db8::8]"]
+site: LON-1
 log: {level: debug, format: json}
 limits: {udp-payload: 4096, tcp-clients: 10, tcp-per-client: 2, tcp-idle: 1m30s, tcp-queries: 7}
 identity: {nsid: "ns 1", version: 'geodns "x"', id-server: ns1.example}
@@ -186,6 +196,26 @@ identity: {nsid: "ns 1", version: 'geodns "x"', id-server: ns1.example}
 			},
 			Notify: []netip.AddrPort{netip.MustParseAddrPort("198.51.100.53:53"), netip.MustParseAddrPort("[2001:db8::53]:5353")},
 		},
+		Checks: []Check{
+			{Name: "DB_1", User: "geodns", TLS: TLSOff},
+			{
+				Name: "a.b", User: "geodns", Password: newSecret([]byte("hunter 2")), Database: "app", TLS: TLSVerify, TLSName: "db.example",
+				Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/8")},
+			},
+			{Name: "app", Command: []string{"/usr/local/bin/check-app", "-w", ""}, Env: []Variable{{"LANG", newSecret([]byte{})}, {"PATH", newSecret([]byte("/bin"))}}},
+			{Name: "nobody", User: "guest", TLS: TLSOn},
+			{Name: "state", File: "/etc/geodns/app.state"},
+		},
+		ProbeAllow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
+		Anchors: []Anchor{
+			{AnchorDNS, netip.MustParseAddrPort("192.0.2.1:53")},
+			{AnchorDNS, netip.MustParseAddrPort("[2001:db8::1]:5353")},
+			{AnchorTCP, netip.MustParseAddrPort("198.51.100.1:443")},
+			{AnchorICMP, netip.MustParseAddrPort("203.0.113.7:0")},
+			{AnchorICMP, netip.MustParseAddrPort("[2001:db8::7]:0")},
+			{AnchorICMP, netip.MustParseAddrPort("[2001:db8::8]:0")},
+		},
+		Site:     "lon-1",
 		Log:      Log{Level: slog.LevelDebug, Format: FormatJSON},
 		Limits:   Limits{UDPPayload: 4096, TCPClients: 10, TCPPerClient: 2, TCPIdle: 90 * time.Second, TCPQueries: 7},
 		Identity: Identity{NSID: "ns 1", Version: `geodns "x"`, IDServer: "ns1.example"},
@@ -360,6 +390,7 @@ func checkValid(t *testing.T, c *Config) {
 			t.Errorf("Parse accepted the key %+v", k)
 		}
 	}
+	checkValidHealth(t, c)
 	for _, p := range c.Transfer.Allow {
 		if (p.Key == "") != p.Prefix.IsValid() || p.Prefix != p.Prefix.Masked() {
 			t.Errorf("Parse accepted the peer %+v", p)
@@ -368,6 +399,34 @@ func checkValid(t *testing.T, c *Config) {
 	for _, a := range c.Listen {
 		if again, err := ParseListen(a.String()); err != nil || again != a {
 			t.Errorf("ParseListen(%s) = %v, %v", a, again, err)
+		}
+	}
+}
+
+func checkValidHealth(t *testing.T, c *Config) {
+	for i, e := range c.Checks {
+		kinds := 0
+		for _, given := range []bool{len(e.Command) > 0, e.File != "", e.User != ""} {
+			if given {
+				kinds++
+			}
+		}
+		if !isCheckName(e.Name) || kinds != 1 || i > 0 && c.Checks[i-1].Name >= e.Name || c.Check(e.Name) != &c.Checks[i] ||
+			(e.User != "") != (e.TLS != "") || len(e.Command) > 0 && !filepath.IsAbs(e.Command[0]) {
+			t.Errorf("Parse accepted the check %+v", e)
+		}
+	}
+	for _, a := range c.Anchors {
+		if again, err := parseAnchor(a.String()); err != nil || again != a {
+			t.Errorf("parseAnchor(%s) = %v, %v", a, again, err)
+		}
+	}
+	if n := len(c.Anchors); n == 1 || n > maxAnchors || c.StartWait < 0 || c.StartWait > time.Minute || c.Site != strings.ToLower(c.Site) || len(c.Site) > 63 {
+		t.Errorf("Parse accepted %+v", c)
+	}
+	for _, p := range c.ProbeAllow {
+		if !p.IsValid() || p != p.Masked() {
+			t.Errorf("Parse accepted the prefix %v", p)
 		}
 	}
 }

@@ -164,7 +164,11 @@ func TestKeyFilesThatAreNone(t *testing.T) {
 // No secret is shown by anything that prints, logs or encodes a configuration,
 // wherever it is kept.
 func TestSecretsHidden(t *testing.T) {
-	c, err := loadWith(t, map[string]string{"geodns.yaml": `keys: [{name: xfer, algorithm: hmac-sha256, secret: "` + secretBase64 + `"}]`})
+	c, err := loadWith(t, map[string]string{"geodns.yaml": `keys: [{name: xfer, algorithm: hmac-sha256, secret: "` + secretBase64 + `"}]
+checks:
+  db: {user: geodns, password: ` + plainSecret + `}
+  app: {command: [/bin/true], env: {TOKEN: ` + plainSecret + `}}
+`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +179,7 @@ func TestSecretsHidden(t *testing.T) {
 		key    Key
 		entry  *Secret
 	}{c, *c, c.Keys[0], &c.Keys[0].Secret}
-	values := []any{c, *c, c.Keys, c.Keys[0], c.Keys[0].Secret, &c.Keys[0].Secret, holder, &holder}
+	values := []any{c, *c, c.Checks, c.Checks[0].Env, c.Checks[1].Password, c.Keys, c.Keys[0], c.Keys[0].Secret, &c.Keys[0].Secret, holder, &holder}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%c", "%U", "%p"} {
 		for _, v := range values {
 			fmt.Fprintf(&out, verb+"\n", v)
@@ -188,6 +192,10 @@ func TestSecretsHidden(t *testing.T) {
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		data, err := marshal(c.Keys)
 		if err != nil || !strings.Contains(string(data), hiddenSecret) {
+			t.Errorf("%s, %v", data, err)
+		}
+		out.Write(data)
+		if data, err = marshal(c.Checks); err != nil || strings.Count(string(data), hiddenSecret) < 2 {
 			t.Errorf("%s, %v", data, err)
 		}
 		out.Write(data)
@@ -214,6 +222,11 @@ func TestErrorsHideSecrets(t *testing.T) {
 		"keys: [{name: a, algorithm: hmac-sha256, secret: 'SECRET SECRET'}]", "keys: [{name: a, secret: SECRET, secret: SECRET}]",
 		"keys: [{name: a, algorithm: hmac-sha256, secret: |\n  SECRET\n}]", "keys: [{name: a, secret:\n SECRET\n SECRET: }]", "keys: [{name: a, secret: !!binary SECRET}]",
 		"keys: [{name: a, secret: *SECRET}]", "keys: [{name: a, secret: [SECRET: {}]}]", "transfer: {allow: ['key:hmac-sha256:a:SECRET']}",
+		"checks: SECRET", "checks: [SECRET]", "checks: {SECRET SECRET: 1}", "checks: {db: SECRET}", "checks: {db: [SECRET]}", "checks: {db: {SECRET}}",
+		"checks: {db: {user: a, password SECRET}}", "checks: {db: {user: a, password: [SECRET]}}", "checks: {db: {user: a, password: {SECRET: SECRET}}}",
+		"checks: {db: {password: SECRET}}", "checks: {db: {user: a, password: 'SECRET\n\nSECRET'}}", "checks: {db: {user: a, password: SECRET, password: SECRET}}",
+		"checks: {db: {user: a, password: SECRET, password-file: a}}", "checks: {app: {env: {TOKEN: SECRET}}}", "checks: {app: {command: [/a], env: SECRET}}",
+		"checks: {app: {command: [/a], env: {TOKEN=SECRET}}}", "checks: {app: {command: [/a], env: [TOKEN=SECRET]}}", "checks: {app: {command: [/a], env: {T: [SECRET]}}}",
 	} {
 		_, err := Parse("geodns.yaml", []byte(strings.ReplaceAll(text, "SECRET", secretBase64)))
 		if err == nil || strings.Contains(err.Error(), secretBase64[:20]) {

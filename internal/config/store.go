@@ -38,7 +38,8 @@ func (r *reader) checkCreatable(dir string) {
 			if err := unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
 				r.failKey("store", "%s: there is no such directory, and it cannot be made in %s (%v); make it, or name another file for the database", dir, at, err)
 			}
-		case err != nil && at != filepath.Dir(at):
+		// Who may not even look there is not the one who will serve.
+		case err != nil && !errors.Is(err, fs.ErrPermission) && at != filepath.Dir(at):
 			continue
 		}
 		return

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,9 +41,19 @@ func NewClient(path string) *Client {
 	}}}
 }
 
-// Status asks how the server is.
-func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.do(ctx, http.MethodGet, "/v1/status", nil, &s)
+// Status asks how the server is; all: with lists of everything.
+func (c *Client) Status(ctx context.Context, all bool) (s Status, err error) {
+	return s, c.do(ctx, http.MethodGet, "/v1/status?all="+strconv.FormatBool(all), nil, &s)
+}
+
+// Drain takes a site or node out of the answers.
+func (c *Client) Drain(ctx context.Context, o DrainOrder) (r DrainResult, err error) {
+	return r, c.do(ctx, http.MethodPost, "/v1/drain", o, &r)
+}
+
+// Undrain takes a drain back.
+func (c *Client) Undrain(ctx context.Context, o UndrainOrder) (r DrainResult, err error) {
+	return r, c.do(ctx, http.MethodPost, "/v1/undrain", o, &r)
 }
 
 // Zones asks for all zones.

@@ -35,7 +35,7 @@ func handlers(log *slog.Logger) Handlers {
 		return fmt.Errorf("%s is not served here", name)
 	}
 	return Handlers{
-		Status: func() Status { return Status{Version: "v1", PID: 42, Zones: 1, Listen: []string{"127.0.0.1:53"}} },
+		Status: func(bool) Status { return Status{Version: "v1", PID: 42, Zones: 1, Listen: []string{"127.0.0.1:53"}} },
 		Zones: func(names []string) ([]Zone, error) {
 			for _, n := range names {
 				if err := known(n); err != nil {
@@ -108,8 +108,8 @@ func TestClient(t *testing.T) {
 	start(t, path, h)
 	c, ctx := NewClient(path), t.Context()
 
-	status, err := c.Status(ctx)
-	if err != nil || cmp.Diff(h.Status(), status) != "" {
+	status, err := c.Status(ctx, false)
+	if err != nil || cmp.Diff(h.Status(false), status) != "" {
 		t.Errorf("status: %v %+v", err, status)
 	}
 	want, _ := h.Zones(nil)
@@ -229,7 +229,7 @@ func TestPathInUse(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a live socket: error %v, want %s", err, want)
 	}
-	if _, err := NewClient(path).Status(t.Context()); err != nil {
+	if _, err := NewClient(path).Status(t.Context(), false); err != nil {
 		t.Errorf("the live server is cut off: %v", err)
 	}
 
@@ -240,11 +240,11 @@ func TestPathInUse(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	if _, err := NewClient(stale).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "is gone; start it again") {
+	if _, err := NewClient(stale).Status(t.Context(), false); err == nil || !strings.Contains(err.Error(), "is gone; start it again") {
 		t.Errorf("a dead server: error %v", err)
 	}
 	start(t, stale, handlers(silent()))
-	if _, err := NewClient(stale).Status(t.Context()); err != nil {
+	if _, err := NewClient(stale).Status(t.Context(), false); err != nil {
 		t.Errorf("a dead server's socket is not taken over: %v", err)
 	}
 
@@ -276,14 +276,14 @@ func TestCloseLeavesOthers(t *testing.T) {
 	}
 	start(t, path, handlers(silent()))
 	shutdown(t, old)
-	if _, err := NewClient(path).Status(t.Context()); err != nil {
+	if _, err := NewClient(path).Status(t.Context(), false); err != nil {
 		t.Errorf("the second server's socket is gone: %v", err)
 	}
 }
 
 func TestClientErrors(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := NewClient(filepath.Join(dir, "none")).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "start one with geodns serve") {
+	if _, err := NewClient(filepath.Join(dir, "none")).Status(t.Context(), false); err == nil || !strings.Contains(err.Error(), "start one with geodns serve") {
 		t.Errorf("no socket: error %v", err)
 	}
 	denied := NewClient("/run/s").explain(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
@@ -312,7 +312,7 @@ func TestClientErrors(t *testing.T) {
 			_, _ = io.WriteString(c, text)
 			_ = c.Close()
 		}()
-		_, err = NewClient(path).Status(t.Context())
+		_, err = NewClient(path).Status(t.Context(), false)
 		want := map[string]string{"stranger": "is no geodns", "newer": "another version", "mute": "cannot talk to the server"}[name]
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", name, err, want)

@@ -27,7 +27,8 @@ const (
 
 // Handlers do what is asked for. They may be called at the same time.
 type Handlers struct {
-	Status func() Status
+	// Status has short lists, unless all of everything is asked for.
+	Status func(all bool) Status
 	// Zones are those of the names, all if there are none; an error is for a
 	// name that is not known.
 	Zones func(names []string) ([]Zone, error)
@@ -39,6 +40,10 @@ type Handlers struct {
 	// Explain tells how a question is answered, as JSON can show it; the error
 	// is for one that makes no sense.
 	Explain func(Question) (any, error)
+	// Drain and Undrain take a site or node out of the answers, and back; the
+	// error is for a command that makes no sense.
+	Drain   func(DrainOrder) (DrainResult, error)
+	Undrain func(UndrainOrder) (DrainResult, error)
 	Log     *slog.Logger
 }
 
@@ -108,6 +113,8 @@ func (h *Handlers) mux() http.Handler {
 		"/v1/zones/{name}":        {http.MethodGet: h.zone},
 		"/v1/explain":             {http.MethodGet: h.explain},
 		"/v1/reload":              {http.MethodPost: h.reload},
+		"/v1/drain":               {http.MethodPost: h.drain},
+		"/v1/undrain":             {http.MethodPost: h.undrain},
 		"/v1/zones/{name}/reload": {http.MethodPost: h.reloadZone},
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
@@ -129,7 +136,9 @@ func (h *Handlers) mux() http.Handler {
 	return mux
 }
 
-func (h *Handlers) status(w http.ResponseWriter, _ *http.Request) { answer(w, h.Status()) }
+func (h *Handlers) status(w http.ResponseWriter, r *http.Request) {
+	answer(w, h.Status(r.URL.Query().Get("all") == "true"))
+}
 
 func (h *Handlers) zones(w http.ResponseWriter, _ *http.Request) {
 	zones, err := h.Zones(nil)
@@ -162,17 +171,47 @@ func (h *Handlers) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handlers) reload(w http.ResponseWriter, r *http.Request) {
-	o, ok := h.command(w, r, "reload")
-	if ok {
+	var o options
+	if h.command(w, r, &o, wantOptions) {
+		h.told(r, "reload", "force", o.Force)
 		answer(w, h.Reload(o.Force))
 	}
 }
 
-func (h *Handlers) reloadZone(w http.ResponseWriter, r *http.Request) {
-	o, ok := h.command(w, r, "zone reload", "zone", r.PathValue("name"))
-	if !ok {
+func (h *Handlers) drain(w http.ResponseWriter, r *http.Request) {
+	var o DrainOrder
+	if !h.command(w, r, &o, wantDrain) {
 		return
 	}
+	h.told(r, "drain", "name", o.Name, "zone", o.Zone, "force", o.Force, "dry-run", o.DryRun)
+	respond(w, o, h.Drain)
+}
+
+func (h *Handlers) undrain(w http.ResponseWriter, r *http.Request) {
+	var o UndrainOrder
+	if !h.command(w, r, &o, wantDrain) {
+		return
+	}
+	h.told(r, "undrain", "name", o.Name, "zone", o.Zone, "dry-run", o.DryRun)
+	respond(w, o, h.Undrain)
+}
+
+// respond answers with what a command made of its order.
+func respond[Order any](w http.ResponseWriter, o Order, do func(Order) (DrainResult, error)) {
+	res, err := do(o)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	answer(w, res)
+}
+
+func (h *Handlers) reloadZone(w http.ResponseWriter, r *http.Request) {
+	var o options
+	if !h.command(w, r, &o, wantOptions) {
+		return
+	}
+	h.told(r, "zone reload", "force", o.Force, "zone", r.PathValue("name"))
 	res, err := h.ReloadZone(r.PathValue("name"), o.Force)
 	if err != nil {
 		fail(w, http.StatusNotFound, err.Error())
@@ -181,25 +220,35 @@ func (h *Handlers) reloadZone(w http.ResponseWriter, r *http.Request) {
 	answer(w, res)
 }
 
-// command reads the body of a request that changes something, notes who sent
-// it, and gives the answer time.
-func (h *Handlers) command(w http.ResponseWriter, r *http.Request, what string, attrs ...any) (o options, ok bool) {
+// What the bodies of commands look like, for who sends another one.
+const (
+	wantOptions = `{"force": false}, or empty`
+	wantDrain   = `{"name": "lon", "zone": "example.org."}`
+)
+
+// command reads the body of a request that changes something into o, and gives
+// the answer time.
+func (h *Handlers) command(w http.ResponseWriter, r *http.Request, o any, like string) (ok bool) {
 	// Browsers cannot reach a Unix socket, but a proxy in front of it could
 	// let them: they cannot send this type across origins without asking.
 	if t := r.Header.Get("Content-Type"); t != "" && !strings.HasPrefix(t, "application/json") {
 		fail(w, http.StatusUnsupportedMediaType, "the body must be application/json")
-		return o, false
+		return false
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil && !errors.Is(err, io.EOF) {
-		fail(w, http.StatusBadRequest, fmt.Sprintf(`the body must be like {"force": false}, or empty: %v`, err))
-		return o, false
+	if err := d.Decode(o); err != nil && !errors.Is(err, io.EOF) {
+		fail(w, http.StatusBadRequest, fmt.Sprintf("the body must be like %s: %v", like, err))
+		return false
 	}
-	who, _ := r.Context().Value(peerKey{}).(peer)
-	h.Log.Info("control command", append([]any{"command", what, "force", o.Force, "uid", who.UID, "pid", who.PID}, attrs...)...)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(reloadTimeout))
-	return o, true
+	return true
+}
+
+// told notes a command, and who sent it.
+func (h *Handlers) told(r *http.Request, what string, attrs ...any) {
+	who, _ := r.Context().Value(peerKey{}).(peer)
+	h.Log.Info("control command", append(append([]any{"command", what}, attrs...), "uid", who.UID, "pid", who.PID)...)
 }
 
 func answer(w http.ResponseWriter, v any) {

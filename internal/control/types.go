@@ -17,6 +17,7 @@ type Status struct {
 	Broken    []Zone    `json:"broken"`  // zone files, the first 100
 	BrokenAll int       `json:"broken-all"`
 	Queries   Queries   `json:"queries"`
+	Nodes     Nodes     `json:"nodes"`
 	// Reasons are those of readyz: why not all is as configured.
 	Reasons    []string `json:"reasons"`
 	LastReload *Reload  `json:"last-reload"` // null before the first

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -58,7 +59,8 @@ func (e *explainer) rank(c *resolver.Choice, out *Choice) {
 		s := c.Moment.Sites[c.Moment.SiteOf(r, k.Site)]
 		one := Ranked{Site: s.Name, Zone: s.Zone, By: k.Word}
 		if k.Measured {
-			one.Km = &k.Km
+			km := math.Round(10*k.Km) / 10 // places are no more exact than that
+			one.Km = &km
 		}
 		if one.By == "" {
 			one.By = "distance"

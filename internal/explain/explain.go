@@ -117,7 +117,7 @@ func (e *explainer) health() string {
 	s := e.trace.Zone
 	switch {
 	case s == nil || s.Steering == nil:
-		return "plays no part: the zone has no steering"
+		return "plays no part: there is no steering"
 	case len(s.Steering.Targets) == 0:
 		return "no policy of the zone has a check: all nodes count as live"
 	case s.Steering.Slots == nil || e.w.Verdicts == nil:

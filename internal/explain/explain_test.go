@@ -1,9 +1,9 @@
 package explain
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -56,8 +56,14 @@ func cluster(t *testing.T, table *geo.Table, s situation) *world.World {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, string(text), table, s)
+}
+
+// serve is cluster for the text of any zone.
+func serve(t *testing.T, text string, table *geo.Table, s situation) *world.World {
+	t.Helper()
 	b := zone.NewBuilder()
-	_, err = zonefile.Parse(bytes.NewReader(text), zonefile.Options{File: "zone"}, func(rr *wire.RR, _ zonefile.Pos) error {
+	_, err := zonefile.Parse(strings.NewReader(text), zonefile.Options{File: "zone"}, func(rr *wire.RR, _ zonefile.Pos) error {
 		if p := b.Add(rr); p != nil && !p.Warning {
 			return p
 		}
@@ -72,7 +78,7 @@ func cluster(t *testing.T, table *geo.Table, s situation) *world.World {
 	}
 	z, _ := b.Finish()
 	p, problems := steer.Compile(z, steer.Options{Rankings: steer.NewRankings(func() *geo.Table { return table })})
-	if p == nil {
+	if len(problems) > 0 && p == nil {
 		for i := range problems {
 			t.Error(&problems[i])
 		}
@@ -83,14 +89,23 @@ func cluster(t *testing.T, table *geo.Table, s situation) *world.World {
 	if s.probed {
 		s.judge(w, served.Steering)
 	}
-	for i, site := range p.Sites {
+	for i, site := range sitesOf(p) {
 		if slices.Contains(s.drained, site.Name) {
-			served.Steering.Drained = make([]uint64, 8)
+			if served.Steering.Drained == nil {
+				served.Steering.Drained = make([]uint64, 8)
+			}
 			served.Steering.Drained[p.SiteUnit(i)/64] |= 1 << (p.SiteUnit(i) % 64)
 		}
 	}
 	w.Zones = w.Zones.With(world.Change{Put: []*world.Served{served, world.Vacant([]byte("\x06broken\x07example\x00"))}})
 	return w
+}
+
+func sitesOf(p *steer.Program) []steer.Site {
+	if p == nil {
+		return nil
+	}
+	return p.Sites
 }
 
 // situation is how the nodes are.
@@ -168,6 +183,8 @@ func TestText(t *testing.T) {
 		{"failover-drained-all", "db.cluster.example A 203.0.113.7", situation{drained: []string{"lon", "nyc"}}},
 		{"weighted", "weighted.cluster.example A 203.0.113.7", up},
 		{"sticky", "sticky.cluster.example A 203.0.113.7 203.0.113.0/24", situation{probed: true, down: []string{"192.0.2.11"}}},
+		{"sticky-last", "sticky.cluster.example A 203.0.113.7 203.0.113.0/24", situation{probed: true, down: []string{"192.0.2.11", "192.0.2.12"}}},
+		{"failover-family", "family.cluster.example AAAA 203.0.113.7 203.0.113.0/24", up},
 		{"mail", "cluster.example MX 203.0.113.7 203.0.113.0/24", situation{probed: true, down: []string{"192.0.2.25"}}},
 		{"cname", "cdn.cluster.example A 192.0.2.1 203.0.113.0/24", up},
 		{"cname-unknown", "cdn.cluster.example CNAME 192.0.2.1 0.0.0.0/0", up},
@@ -176,6 +193,8 @@ func TestText(t *testing.T) {
 		{"hints", "one.cluster.example HTTPS 192.0.2.1 203.0.113.0/24", up},
 		{"alias", "alias.cluster.example A 203.0.113.7", up},
 		{"alias-alone", "alias.cluster.example A 192.0.2.1 203.0.113.0/24", up},
+		{"alias-steered-alias", "chain.cluster.example A 203.0.113.7", up},
+		{"alias-steered-alone", "chain.cluster.example A 192.0.2.1 203.0.113.0/24", up},
 		{"any", "www.cluster.example ANY 203.0.113.7", up},
 		{"plain", "plain.cluster.example TXT 203.0.113.7 203.0.113.0/24", up},
 		{"no-data", "plain.cluster.example A 203.0.113.7", up},
@@ -198,6 +217,48 @@ func TestText(t *testing.T) {
 	}
 }
 
+// What the manual shows is what is printed.
+func TestManual(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/explain.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := os.ReadFile("testdata/nearest-floor.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(manual), string(shown)) {
+		t.Errorf("docs/explain.md doesn't show testdata/nearest-floor.txt:\n%s", shown)
+	}
+}
+
+// The ranking that is told is the one that is gone by, beyond the sites whose
+// order is computed beforehand, too.
+func TestRankingIsGoneBy(t *testing.T) {
+	const sites = 12
+	table := networks(t)
+	var text strings.Builder
+	text.WriteString("$ORIGIN r.example.\n$TTL 60\n@ SOA ns hostmaster 1 1 1 1 1\n@ NS ns\nns A 192.0.2.53\nwww._steer TXT \"v=steer1; policy=nearest\"\n")
+	for i := range sites {
+		fmt.Fprintf(&text, "www A 198.18.%d.1\ns%d._site TXT \"v=site1; net=198.18.%d.0/24; at=%d,%d\"\n", i, i, i, 11*i-60, (i*101)%360-180)
+	}
+	for _, client := range []string{"203.0.113.7", "100.64.3.4", "100.65.0.1", "2001:db8:100::1"} {
+		question := "www.r.example A " + client
+		order := ask(t, serve(t, text.String(), table, situation{}), table, question).Choices[0].Ranking
+		if len(order) != sites {
+			t.Fatalf("%s: %d sites are ranked, want %d", client, len(order), sites)
+		}
+		var drained []string
+		for i, k := range order {
+			c := &ask(t, serve(t, text.String(), table, situation{drained: drained}), table, question).Choices[0]
+			if c.Site != k.Site || len(c.Ranking) != sites || i > 0 && *k.Km < *order[i-1].Km {
+				t.Fatalf("%s: with %v drained %s answers, want %s, of %v", client, drained, c.Site, k.Site, c.Ranking)
+			}
+			drained = append(drained, k.Site)
+		}
+	}
+}
+
 // What programs read. Keys are only ever added.
 func TestJSON(t *testing.T) {
 	table := networks(t)
@@ -212,8 +273,60 @@ func TestJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, name, string(text)+"\n")
-		if bytes.Contains(text, []byte(": null")) && name != "nothing.json" && !bytes.Contains(text, []byte(`"floor": null`)) {
-			t.Errorf("%s: a list is null", name)
+		var v map[string]any
+		if err := json.Unmarshal(text, &v); err != nil {
+			t.Fatal(err)
+		}
+		if at := nullList(v); at != "" {
+			t.Errorf("%s: the list %s is null", name, at)
+		}
+	}
+	if nullList(map[string]any{"choices": []any{map[string]any{"steps": nil}}}) != "steps" {
+		t.Error("a list that is null is not noticed")
+	}
+}
+
+// nullList is the key of a list that is null; "": there is none.
+func nullList(v any) string {
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			if at := nullList(x); at != "" {
+				return at
+			}
+		}
+	case map[string]any:
+		for key, x := range v {
+			lists := []string{"path", "types", "choices", "ranking", "steps", "in", "out", "answer", "authority", "additional"}
+			if x == nil && slices.Contains(lists, key) {
+				return key
+			}
+			if at := nullList(x); at != "" {
+				return at
+			}
+		}
+	}
+	return ""
+}
+
+// A long answer comes by TCP; a zone without steering needs no geography.
+func TestTruncated(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("$ORIGIN big.example.\n$TTL 60\n@ SOA ns hostmaster 1 1 1 1 1\n@ NS ns\nns A 192.0.2.53\n")
+	for i := range 200 {
+		fmt.Fprintf(&text, "www A 198.18.0.%d\n", i)
+	}
+	r := ask(t, serve(t, text.String(), nil, situation{}), nil, "www.big.example A 192.0.2.1")
+	if !r.Answer.Truncated || len(r.Answer.Answer) != 200 || r.Answer.Octets < 200*16 || r.Client.Place != nil || r.Zone.Steered {
+		t.Errorf("%t %d %d %v %v", r.Answer.Truncated, len(r.Answer.Answer), r.Answer.Octets, r.Client.Place, r.Zone)
+	}
+	var out strings.Builder
+	if err := r.Text(&out, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"serial 1, no steering", "by TCP: over UDP it is truncated", "and 180 more: -o json has them all", "the zone, which has no steering"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, out.String())
 		}
 	}
 }

@@ -184,7 +184,7 @@ func (ch *chain) nothingAt(id steer.SiteID) string {
 
 // whyNot says why a site or record was passed over.
 func (ch *chain) whyNot(x *steer.TraceStep) string {
-	if x.Live < x.Floor && x.Family != ch.f {
+	if live, _, need := ch.m.Floor(ch.r, ch.f, x.Site); x.Live < x.Floor && x.Family != ch.f && live >= need {
 		other := zonefile.TypeString(wire.TypeA)
 		if x.Family == steer.V6 {
 			other = zonefile.TypeString(wire.TypeAAAA)

@@ -78,3 +78,20 @@ func (l Drains) Next(after time.Time) (next time.Time) {
 	}
 	return next
 }
+
+// Turn is when, after a time, a site or node will be drained that is not, or no
+// longer be; zero: never.
+func (l Drains) Turn(zone, name string, after time.Time) (first time.Time) {
+	now := l.Covers(zone, name, after)
+	for i := range l {
+		if !l[i].Covers(zone, name) {
+			continue
+		}
+		for _, t := range [...]time.Time{l[i].From, l[i].Until} {
+			if t.After(after) && (first.IsZero() || t.Before(first)) && l.Covers(zone, name, t) != now {
+				first = t
+			}
+		}
+	}
+	return first
+}

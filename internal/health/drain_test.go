@@ -48,3 +48,33 @@ func TestDrains(t *testing.T) {
 		t.Errorf("left: %v", rest)
 	}
 }
+
+// A site or node turns when the last of the drains that cover it ends, not when
+// one of several does.
+func TestTurn(t *testing.T) {
+	at := func(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
+	list := Drains{
+		{Name: "lon", From: at(0), Until: at(60)},
+		{Name: "lon", Zone: "a.example.", From: at(30), Until: at(90)},
+		{Name: "nyc", From: at(10)},
+	}
+	tests := []struct {
+		zone, name  string
+		after, want int // minutes; -1: never
+	}{
+		{"b.example.", "lon", -5, 0},
+		{"b.example.", "lon", 0, 60},
+		{"b.example.", "lon", 60, -1},
+		{"a.example.", "lon", 0, 90},
+		{"a.example.", "lon", 70, 90},
+		{"a.example.", "nyc", 0, 10},
+		{"a.example.", "nyc", 10, -1},
+		{"a.example.", "sin", 0, -1},
+	}
+	for _, tt := range tests {
+		got := list.Turn(tt.zone, tt.name, at(tt.after))
+		if tt.want < 0 && !got.IsZero() || tt.want >= 0 && !got.Equal(at(tt.want)) {
+			t.Errorf("%s of %s after %d minutes turns at %s, want minute %d", tt.name, tt.zone, tt.after, got, tt.want)
+		}
+	}
+}

@@ -96,6 +96,9 @@ func (t *Target) rise(r Rule, at time.Time) int {
 	return r.Rise << t.Damping
 }
 
+// Asks is how many successes in a row the target needs to be up again.
+func (t *Target) Asks(r Rule, at time.Time) int { return t.rise(r, at) }
+
 // Expire looks at a target of which nothing was heard for long: an up verdict
 // becomes unknown, a down one stays, marked as stale.
 func Expire(t Target, r Rule, at time.Time) (next Target, turned bool) {

@@ -20,6 +20,9 @@ type descs struct {
 	zones, broken, records, serial, zoneRecords, loaded    *prometheus.Desc
 	shrunk, loads                                          *prometheus.Desc
 	reloads, lastReload, lastReloadOK, build               *prometheus.Desc
+	targets, turns, damped, drains, publications           *prometheus.Desc
+	probes, probeSeconds, underWay                         *prometheus.Desc
+	targetUp, targetSeconds, targetAt                      *prometheus.Desc
 }
 
 func newDescs() descs {
@@ -58,8 +61,20 @@ func newDescs() descs {
 		zoneRecords: desc("zone_records", "Records of a zone.", "zone"),
 		loaded:      desc("zone_loaded_timestamp_seconds", "When the version of a zone that is served was read, in Unix time.", "zone"),
 
-		reloads:      desc("reloads_total", "Reloads by result: ok, broken (some zone is), failed (nothing was reloaded).", "result"),
-		lastReload:   desc("last_reload_timestamp_seconds", "When the last reload ended, in Unix time; 0 before the first."),
+		reloads:       desc("reloads_total", "Reloads by result: ok, broken (some zone is), failed (nothing was reloaded).", "result"),
+		lastReload:    desc("last_reload_timestamp_seconds", "When the last reload ended, in Unix time; 0 before the first."),
+		targets:       desc("targets", "Targets of probes, by state: up, down, unknown, refused (may not be probed).", "state"),
+		turns:         desc("verdict_turns_total", "Verdicts that became another, by what they became.", "state"),
+		damped:        desc("targets_damped", "Targets that flapped, and need more successes than their check says to be up again."),
+		drains:        desc("drains", "Drains that are commanded, by state: active, scheduled.", "state"),
+		publications:  desc("verdict_publications_total", "How often verdicts were put into the answers."),
+		probes:        desc("probes_total", "Probes that ended, by type and result: ok, failed, local (told of this machine only).", "type", "result"),
+		probeSeconds:  desc("probe_duration_seconds", "Time that probes took.", "type"),
+		underWay:      desc("probes_running", "Probes under way."),
+		targetUp:      desc("target_up", "Verdict of a target: 1 up, 0 down, NaN unknown; left out if there are very many targets.", "address", "check"),
+		targetSeconds: desc("target_probe_seconds", "Time that the last probe of a target took.", "address", "check"),
+		targetAt:      desc("target_probe_timestamp_seconds", "When the last probe of a target ended, in Unix time; 0 before the first.", "address", "check"),
+
 		lastReloadOK: desc("last_reload_success", "Whether the last reload left nothing broken."),
 		build:        desc("build_info", "Which program this is; always 1.", "version", "goversion"),
 	}
@@ -87,6 +102,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		d.tcpOpen, d.tcpLimit, d.tcpEvents, d.listeners, d.listenersWant,
 		d.zones, d.broken, d.shrunk, d.loads, d.records, d.serial, d.zoneRecords, d.loaded,
 		d.reloads, d.lastReload, d.lastReloadOK, d.build,
+		d.targets, d.turns, d.damped, d.drains, d.publications,
+		d.probes, d.probeSeconds, d.underWay, d.targetUp, d.targetSeconds, d.targetAt,
 	} {
 		out <- desc
 	}
@@ -98,6 +115,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.traffic(s)
 	c.zones(s)
 	c.reloads(s)
+	c.nodes(s)
 	s.gauge(c.d.build, 1, c.from.Build.Version, c.from.Build.GoVersion)
 }
 
@@ -161,6 +179,39 @@ func (c *collector) reloads(s sink) {
 	s.gauge(d.lastReloadOK, ok)
 }
 
+func (c *collector) nodes(s sink) {
+	d, n := &c.d, c.from.Nodes(MaxTargets)
+	for _, t := range n.Targets {
+		s.gauge(d.targets, float64(t.N), t.Label)
+	}
+	for _, t := range n.Drains {
+		s.gauge(d.drains, float64(t.N), t.Label)
+	}
+	s.counts(d.turns, n.Turns)
+	s.gauge(d.damped, float64(n.Damped))
+	s.counter(d.publications, n.Publications)
+	s.gauge(d.underWay, float64(n.UnderWay))
+	for i := range n.Probes {
+		p := &n.Probes[i]
+		for _, r := range p.Results {
+			s.counter(d.probes, r.N, p.Type, r.Label)
+		}
+		s.histogram(d.probeSeconds, p.Durations)
+	}
+	if len(n.List) > MaxTargets {
+		return
+	}
+	for i := range n.List {
+		t, at := &n.List[i], 0.0
+		if !t.At.IsZero() {
+			at = float64(t.At.UnixMilli()) / 1e3
+		}
+		s.gauge(d.targetUp, t.Up, t.Address, t.Check)
+		s.gauge(d.targetSeconds, t.Seconds, t.Address, t.Check)
+		s.gauge(d.targetAt, at, t.Address, t.Check)
+	}
+}
+
 // sink makes metrics of values. A value that makes none (its label is no UTF-8)
 // becomes an error of the scrape, which leaves the others alone.
 type sink struct{ out chan<- prometheus.Metric }
@@ -196,7 +247,7 @@ func (s sink) histogram(desc *prometheus.Desc, h Histogram) {
 			buckets[h.Bounds[i]] = total
 		}
 	}
-	m, err := prometheus.NewConstHistogram(desc, total, h.Sum, buckets, h.Proto)
+	m, err := prometheus.NewConstHistogram(desc, total, h.Sum, buckets, h.Label)
 	if err != nil {
 		m = prometheus.NewInvalidMetric(desc, err)
 	}

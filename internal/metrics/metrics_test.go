@@ -36,8 +36,8 @@ func traffic() Traffic {
 		Errors:    []Count{{"send", 5}},
 		TCPEvents: []Count{{"accepted", 2}},
 		Truncated: 6,
-		Sizes:     []Histogram{{Proto: "udp", Bounds: []float64{64, 128}, Counts: []uint64{4, 6}, Sum: 900}},
-		Durations: []Histogram{{Proto: "udp", Bounds: []float64{1e-5, 1e-3}, Counts: []uint64{7, 2, 1}, Sum: 0.5}},
+		Sizes:     []Histogram{{Label: "udp", Bounds: []float64{64, 128}, Counts: []uint64{4, 6}, Sum: 900}},
+		Durations: []Histogram{{Label: "udp", Bounds: []float64{1e-5, 1e-3}, Counts: []uint64{7, 2, 1}, Sum: 0.5}},
 		TCPOpen:   1, TCPLimit: 1024,
 		ListenersRunning: 3, ListenersStarted: 4,
 	}
@@ -53,6 +53,28 @@ func zones(n int) func(int) Zones {
 	}
 }
 
+func nodes(n int) func(int) Nodes {
+	return func(limit int) Nodes {
+		all := Nodes{
+			Targets: []Count{{"up", 7}, {"down", 2}, {"unknown", 1}, {"refused", 0}},
+			Turns:   []Count{{"up", 3}, {"down", 5}},
+			Damped:  1,
+			Probes: []Probes{{
+				Type: "http", Results: []Count{{"ok", 40}, {"failed", 3}},
+				Durations: Histogram{Label: "http", Bounds: []float64{0.01, 0.1}, Counts: []uint64{30, 10, 3}, Sum: 2.5},
+			}},
+			UnderWay: 6, Publications: 9,
+			Drains: []Count{{"active", 1}, {"scheduled", 2}},
+		}
+		for i := 0; i < n && n <= limit; i++ {
+			all.List = append(all.List, Target{
+				Address: fmt.Sprintf("192.0.2.%d", i), Check: "type=http; path=/\"é\"", Up: float64(i), Seconds: 0.25, At: time.Unix(1800000000, 0),
+			})
+		}
+		return all
+	}
+}
+
 func sources(n int) Sources {
 	return Sources{
 		Traffic: traffic,
@@ -60,6 +82,7 @@ func sources(n int) Sources {
 		Reloads: func() Reloads {
 			return Reloads{Results: []Count{{"ok", 2}, {"failed", 1}}, Last: time.Unix(1700000000, 0), OK: true}
 		},
+		Nodes: nodes(2),
 		Build: Build{Version: "v1.2", GoVersion: "go1.26"},
 	}
 }
@@ -157,6 +180,18 @@ func TestMetrics(t *testing.T) {
 		`geodns_reloads_total{result="ok"} 2`,
 		`geodns_last_reload_timestamp_seconds 1.7e+09`,
 		`geodns_last_reload_success 1`,
+		`geodns_targets{state="down"} 2`,
+		`geodns_verdict_turns_total{state="down"} 5`,
+		`geodns_targets_damped 1`,
+		`geodns_drains{state="scheduled"} 2`,
+		`geodns_verdict_publications_total 9`,
+		`geodns_probes_total{result="failed",type="http"} 3`,
+		`geodns_probe_duration_seconds_bucket{type="http",le="0.1"} 40`,
+		`geodns_probe_duration_seconds_count{type="http"} 43`,
+		`geodns_probes_running 6`,
+		`geodns_target_up{address="192.0.2.1",check="type=http; path=/\"é\""} 1`,
+		`geodns_target_probe_seconds{address="192.0.2.0",check="type=http; path=/\"é\""} 0.25`,
+		`geodns_target_probe_timestamp_seconds{address="192.0.2.0",check="type=http; path=/\"é\""} 1.8e+09`,
 		`geodns_build_info{goversion="go1.26",version="v1.2"} 1`,
 	} {
 		if !strings.Contains(body, "\n"+want+"\n") {
@@ -205,6 +240,21 @@ func TestManyZones(t *testing.T) {
 		}
 		if !strings.Contains(body, fmt.Sprintf("\ngeodns_zones %d\n", n)) {
 			t.Errorf("%d zones are not counted", n)
+		}
+	}
+}
+
+// Above the limit, targets have no series of their own.
+func TestManyTargets(t *testing.T) {
+	for n, want := range map[int]int{MaxTargets: 3 * MaxTargets, MaxTargets + 1: 0} {
+		from := sources(0)
+		from.Nodes = nodes(n)
+		_, body, _ := get(t, start(t, Endpoints{Metrics: NewRegistry(from)}), "/metrics")
+		if got := strings.Count(body, "{address="); got != want {
+			t.Errorf("%d targets have %d series, want %d", n, got, want)
+		}
+		if !strings.Contains(body, "\ngeodns_targets{state=\"up\"} 7\n") {
+			t.Errorf("%d targets are not counted", n)
 		}
 	}
 }

@@ -7,6 +7,9 @@ import "time"
 // system's memory is not filled by one server. 300 zones make 900 series.
 const MaxZones = 300
 
+// MaxTargets is the same for the targets of probes.
+const MaxTargets = 500
+
 // Sources are where the values come from. All are called at every scrape, from
 // any goroutine.
 type Sources struct {
@@ -15,7 +18,10 @@ type Sources struct {
 	// limit of them.
 	Zones   func(limit int) Zones
 	Reloads func() Reloads
-	Build   Build
+	// Nodes is asked to list the targets one by one if there are no more than
+	// limit of them.
+	Nodes func(limit int) Nodes
+	Build Build
 }
 
 // Traffic is what the sockets have counted since the start.
@@ -52,11 +58,12 @@ type Flow struct {
 	Responses, ResponseBytes uint64
 }
 
-// Histogram is a distribution over one transport. Bounds are the upper bounds
+// Histogram is a distribution, of what is so labelled (a transport, a type of
+// probes). Bounds are the upper bounds
 // of the buckets, rising. Counts has one value a bucket, not yet summed up, and
 // may have one more for what lies above all bounds.
 type Histogram struct {
-	Proto  string
+	Label  string
 	Bounds []float64
 	Counts []uint64
 	Sum    float64
@@ -88,6 +95,35 @@ type Reloads struct {
 	// OK: the last one found a valid configuration and no broken zone; true if
 	// there was none yet.
 	OK bool
+}
+
+// Nodes is what is known of the nodes.
+type Nodes struct {
+	Targets []Count // targets by state
+	Turns   []Count // verdicts that became another, by what they became
+	Damped  int     // targets that flapped, and have to prove themselves for longer
+	Probes  []Probes
+	// UnderWay are the probes of this moment.
+	UnderWay     int
+	Publications uint64 // of verdicts
+	Drains       []Count
+	List         []Target
+}
+
+// Probes are those of one type.
+type Probes struct {
+	Type      string
+	Results   []Count // by result
+	Durations Histogram
+}
+
+// Target is an address that is probed by a check.
+type Target struct {
+	Address, Check string
+	// Up is 1, 0 if it is down, and not a number while it is unknown.
+	Up      float64
+	Seconds float64   // that the last probe took
+	At      time.Time // when it ended; zero: there was none
 }
 
 // Build is which program this is.

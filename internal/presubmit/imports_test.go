@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"internal/zonedir":   {"wire", "zone", "zonefile", "steer", "steer/positions"},
 	"internal/zonestore": {"zone", "wire"},
 	"internal/probe":     {"health", "steer/record", "wire"},
+	"internal/drains":    {"health", "publish"},
 	"internal/monitor":   {"health", "probe", "steer", "steer/record"},
 	"internal/check":     {"wire", "zone", "zonefile", "zonedir", "steer", "steer/record", "steer/positions", "geo", "geo/place", "geo/builtin", "geo/country"},
 	"internal/explain":   {"wire", "zone", "zonefile", "world", "steer", "steer/record", "geo", "geo/place", "health", "resolver"},
@@ -56,6 +57,8 @@ var mayImport = map[string][]string{
 	"tests/harness":   nil,
 	"tests/edgeprobe": {"tests/harness"},
 	"tests/bench":     nil,
+	"tests/failover":  {"tests/harness"},
+	"tests/steering":  {"tests/harness"},
 	// It also watches a directory in its own process, for the race detector.
 	"tests/git": {"wire", "zone", "zonefile", "zonedir", "world", "live", "publish", "resolver", "tests/harness"},
 }

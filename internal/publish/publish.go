@@ -62,6 +62,7 @@ type Publisher struct {
 	rankings  *steer.Rankings
 	drains    health.Drains
 	drainedAt time.Time // as of when
+	leads     leads
 }
 
 // New returns a Publisher.
@@ -171,15 +172,13 @@ func (p *Publisher) serve(z *zone.Zone, program *steer.Program) *world.Served {
 	if program == nil {
 		return s
 	}
-	s.Steering.Drained = p.drained(program)
+	s.Steering.Drained, s.Steering.Until = p.drained(program)
 	if p.health != nil {
 		s.Steering.Slots = p.health.Bind(program)
 	}
 	return s
 }
 
-// swap puts a change into effect. The slots of what was replaced are given back
-// only after that: until then somebody may look at them.
 // Rankings is the geography in force; nil: none.
 func (p *Publisher) Rankings() *steer.Rankings {
 	p.mu.Lock()
@@ -187,6 +186,8 @@ func (p *Publisher) Rankings() *steer.Rankings {
 	return p.rankings
 }
 
+// swap puts a change into effect. The slots of what was replaced are given back
+// only after that: until then somebody may look at them.
 func (p *Publisher) swap(c world.Change) {
 	before := p.live.Load().Zones
 	p.live.Swap(func(w *world.World) *world.World {
@@ -195,6 +196,7 @@ func (p *Publisher) swap(c world.Change) {
 		if p.health != nil {
 			n.Verdicts = p.health.Verdicts()
 		}
+		p.follow(&n, c.Put)
 		return &n
 	})
 	if p.health == nil {
@@ -218,7 +220,10 @@ func (p *Publisher) unbind(s *world.Served) {
 func (p *Publisher) PublishVerdicts() {
 	p.live.Swap(func(w *world.World) *world.World {
 		n := *w
-		n.Verdicts = p.health.Verdicts()
+		if p.health != nil {
+			n.Verdicts = p.health.Verdicts()
+		}
+		p.follow(&n, nil)
 		return &n
 	})
 }

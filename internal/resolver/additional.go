@@ -78,6 +78,9 @@ func (v *Resolver) lookup(target []byte) (zone.Node, bool) {
 	}
 	v.extra++
 	m := v.z.Lookup(&v.other)
+	if v.steering != nil {
+		v.hide(&v.other, &m)
+	}
 	switch m.Kind {
 	case zone.Exact:
 		return m.Node, true

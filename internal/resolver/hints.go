@@ -165,8 +165,11 @@ func (v *Resolver) hint(out, was []byte, n zone.Node, rule *steer.Rule, s *zone.
 	}
 	m := v.moment(false)
 	t := v.traceHint(n, s.Type)
-	res := v.chooser.Address(&m, rule, f, t.choice())
-	t.done(&m, v.byECS(), res)
+	res := v.chooser.Address(m, rule, f, t.choice())
+	t.done(m, v.byECS(), res)
+	// Hints are addresses, and kept no longer than those.
+	a := &v.r.Answer[len(v.r.Answer)-1]
+	a.TTL = min(a.TTL, v.ttl(rule, s, &res))
 	if res.Stage >= steer.LastResort {
 		return append(out, was...)
 	}

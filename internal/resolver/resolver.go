@@ -86,6 +86,7 @@ type Resolver struct {
 	steering *steer.Bound // of z; nil: none, or not for who asks
 	at       uint64       // hash of the node at hand, where there is steering
 	chooser  *steer.Chooser
+	now      steer.Moment // see moment
 }
 
 // Resolve fills r with the answer to a well-formed request.
@@ -246,11 +247,11 @@ func (v *Resolver) node(name *wire.Name, owner []byte, n zone.Node, encloser *zo
 			o = v.steered(owner, n, &s)
 		}
 	} else if s, ok := n.Set(wire.TypeCNAME); ok && n.HasCNAME() {
-		if v.looped(owner, &s) {
-			return nil, Loop
-		}
 		if v.steering != nil && v.steerAlias(owner, n, &s) {
 			return nil, Answered
+		}
+		if v.looped(owner, &s) {
+			return nil, Loop
 		}
 		v.answer(owner, n, &s)
 		target, _, _ = wire.NextRecord(s.Records)

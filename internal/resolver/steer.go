@@ -30,9 +30,11 @@ func (v *Resolver) readyChooser() {
 	v.chooser.Reset()
 }
 
-// moment is what to choose by.
-func (v *Resolver) moment(nobody bool) steer.Moment {
-	m := steer.Moment{Bound: v.steering, Verdicts: v.w.Verdicts, Nobody: nobody, Draw: v.in.Draw}
+// moment is what to choose by. It is the Resolver's, filled in its place: see
+// put.
+func (v *Resolver) moment(nobody bool) *steer.Moment {
+	m := &v.now
+	m.Bound, m.Verdicts, m.Nobody, m.Draw = v.steering, v.w.Verdicts, nobody, v.in.Draw
 	if !nobody {
 		m.Client = v.client()
 	}
@@ -87,13 +89,13 @@ func (v *Resolver) chosen(owner []byte, n zone.Node, s *zone.RRset, rule *steer.
 	var res steer.Result
 	switch s.Type {
 	case wire.TypeA:
-		res = v.chooser.Address(&m, rule, steer.V4, t.choice())
+		res = v.chooser.Address(m, rule, steer.V4, t.choice())
 	case wire.TypeAAAA:
-		res = v.chooser.Address(&m, rule, steer.V6, t.choice())
+		res = v.chooser.Address(m, rule, steer.V6, t.choice())
 	default:
-		res = v.chooser.Thin(&m, rule, s.Records, t.choice())
+		res = v.chooser.Thin(m, rule, s.Records, t.choice())
 	}
-	t.done(&m, v.byECS(), res)
+	t.done(m, v.byECS(), res)
 	if v.in.Signed {
 		v.r.SetEDE(wire.EDEOther, v.told(rule, s, &res))
 		if v.in.Trusted {
@@ -101,7 +103,7 @@ func (v *Resolver) chosen(owner []byte, n zone.Node, s *zone.RRset, rule *steer.
 			return Answered
 		}
 	}
-	ttl := rule.TTL(s.TTL, res.Unsteady)
+	ttl := v.ttl(rule, s, &res)
 	switch res.Stage {
 	case steer.Nothing:
 		return NoData
@@ -115,6 +117,11 @@ func (v *Resolver) chosen(owner []byte, n zone.Node, s *zone.RRset, rule *steer.
 	a := &v.r.Answer[len(v.r.Answer)-1]
 	a.Pick, a.First = res.Pick, res.First
 	return Answered
+}
+
+// ttl is how long a chosen answer may be kept, in seconds.
+func (v *Resolver) ttl(rule *steer.Rule, s *zone.RRset, res *steer.Result) uint32 {
+	return v.steering.TTL(rule, s.TTL, res.Unsteady, v.w.Clock)
 }
 
 // lastResort answers what empty= names.
@@ -154,8 +161,8 @@ func (v *Resolver) steerAlias(owner []byte, n zone.Node, s *zone.RRset) (alone b
 	}
 	m := v.moment(false)
 	t := v.trace(owner, s.Type)
-	records, res := v.chooser.Alias(&m, rule, t.choice())
-	t.done(&m, v.byECS(), res)
+	records, res := v.chooser.Alias(m, rule, t.choice())
+	t.done(m, v.byECS(), res)
 	if v.in.Signed {
 		v.r.SetEDE(wire.EDEOther, v.told(rule, s, &res))
 		if v.in.Trusted {
@@ -165,7 +172,7 @@ func (v *Resolver) steerAlias(owner []byte, n zone.Node, s *zone.RRset) (alone b
 	if v.byECS() {
 		v.r.Scope = res.Scope
 	}
-	s.TTL = rule.TTL(s.TTL, res.Unsteady)
+	s.TTL = v.ttl(rule, s, &res)
 	if records != nil {
 		s.Records = records
 	}
@@ -207,11 +214,11 @@ func (v *Resolver) extraSteered(owner []byte, n zone.Node, s *zone.RRset) (done 
 		f = steer.V6
 	}
 	m := v.moment(true)
-	res := v.chooser.Address(&m, rule, f, nil)
+	res := v.chooser.Address(m, rule, f, nil)
 	if res.Stage >= steer.LastResort {
 		return true
 	}
-	v.r.Additional = put(v.r.Additional, owner, s, rule.TTL(s.TTL, res.Unsteady))
+	v.r.Additional = put(v.r.Additional, owner, s, v.ttl(rule, s, &res))
 	a := &v.r.Additional[len(v.r.Additional)-1]
 	a.Pick, a.First = res.Pick, res.First
 	return true

@@ -22,7 +22,7 @@ type Config struct {
 	// port, the same for both; see Server.Addrs.
 	Listen []netip.AddrPort
 	// Workers is how many UDP sockets, each with a goroutine, share one listen
-	// address; 0 means GOMAXPROCS.
+	// address; 0 means CPUs.
 	Workers  int
 	Limits   Limits
 	Identity Identity
@@ -109,7 +109,7 @@ func Listen(cfg Config) (*Server, error) {
 	s.SetKeys(cfg.Keys)
 	s.chaos = resolver.Identity{Version: chaosText(cfg.Identity.Version), ID: chaosText(cfg.Identity.ID)}
 	s.tcp = newTCPTable(cfg.Limits)
-	s.pool = newPool(s, max(minPooled, 2*runtime.GOMAXPROCS(0)))
+	s.pool = newPool(s, max(minPooled, 2*CPUs()))
 	for _, at := range cfg.Listen {
 		b, err := bind(at, cfg.Workers, s.log)
 		if err != nil {
@@ -137,7 +137,7 @@ func (c *Config) complete() error {
 	if c.Workers < 0 || l.TCPClients < 0 || l.TCPPerClient < 0 || l.TCPIdle < 0 || l.TCPQueries < 0 || l.UDPPayload < 0 {
 		return errors.New("workers and limits cannot be negative: use 0 for the default")
 	}
-	orDefault(&c.Workers, runtime.GOMAXPROCS(0))
+	orDefault(&c.Workers, CPUs())
 	orDefault(&l.TCPClients, defaultTCPClients)
 	orDefault(&l.TCPPerClient, defaultTCPPerClient)
 	orDefault(&l.UDPPayload, defaultUDPPayload)
@@ -155,6 +155,10 @@ func orDefault(v *int, def int) {
 		*v = def
 	}
 }
+
+// CPUs is how many CPUs the process may use, by its affinity and its cgroup,
+// whatever GOMAXPROCS has been raised to.
+func CPUs() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
 
 // Addrs returns the bound addresses in the order of Config.Listen, with the
 // port that was taken where 0 was asked.

@@ -194,7 +194,7 @@ func (b *ruleBuilder) adviseCountries() {
 	groups := map[string][]int{}
 	for id, at := range b.rule.sites {
 		if s := &b.p.Sites[at]; s.Placed && b.rule.holds(SiteID(id)) {
-			if c := b.countryOf(s); c != "" {
+			if c := b.countryAt(at); c != "" {
 				groups[c] = append(groups[c], id)
 			}
 		}
@@ -244,19 +244,29 @@ func (b *ruleBuilder) adviseCountry(code string, group []int) {
 		"name a City database as geo.database, or say by country= which of them takes "+code, true)
 }
 
+// countryAt is countryOf for a site of the Program; each is looked up once.
+func (c *compiler) countryAt(site int) string {
+	code, known := c.countries[site]
+	if !known {
+		code = c.countryOf(&c.p.Sites[site])
+		c.countries[site] = code
+	}
+	return code
+}
+
 // countryOf is the country in which a site is: where the geography has its
 // nets, else that of a city which is close to it; "" if neither tells.
-func (b *ruleBuilder) countryOf(s *Site) string {
-	t := b.o.Rankings.Table()
+func (c *compiler) countryOf(s *Site) string {
+	t := c.o.Rankings.Table()
 	code := ""
 	for _, net := range s.Nets {
 		n, _ := t.Find(net.Addr())
-		switch c := t.Place(n).Country; {
-		case c == "" || c == code:
+		switch known := t.Place(n).Country; {
+		case known == "" || known == code:
 		case code != "":
 			return ""
 		default:
-			code = c
+			code = known
 		}
 	}
 	if code == "" {

@@ -93,7 +93,7 @@ func randomClient(random *rand.Rand, n int) netip.Addr {
 	if random.IntN(2) == 0 {
 		return netip.AddrFrom4([4]byte{byte(11 + i/65536), byte(i / 256), byte(i), byte(random.Uint32())})
 	}
-	b := [16]byte{0x2a, 0, byte(i / 256 >> 8), byte(i / 256), byte(i >> 8 & 0), byte(i), byte(random.Uint32()), byte(random.Uint32())}
+	b := [16]byte{0x2a, 0, byte(i / 256 >> 8), byte(i / 256), 0, byte(i), byte(random.Uint32()), byte(random.Uint32())}
 	return netip.AddrFrom16(b)
 }
 

@@ -95,8 +95,8 @@ func serve(t fataler, text string, k *steer.Rankings) *cluster {
 	return &cluster{z, p, steer.NewChooser(), steer.Moment{Bound: &steer.Bound{Program: p}}}
 }
 
-// rel is a name below the apex as the zone has it; "" is the apex.
-func rel(name string) (out []byte) {
+// relative is a name below the apex as the zone has it; "" is the apex.
+func relative(name string) (out []byte) {
 	if name == "" {
 		return nil
 	}
@@ -108,7 +108,7 @@ func rel(name string) (out []byte) {
 
 func (c *cluster) rule(t fataler, name string, typ wire.Type) *steer.Rule {
 	t.Helper()
-	r := c.program.Find(c.zone.Hash(rel(name)), rel(name), typ)
+	r := c.program.Find(c.zone.Hash(relative(name)), relative(name), typ)
 	if r == nil {
 		t.Fatalf("%s has no policy for the type %d", name, typ)
 	}
@@ -118,7 +118,7 @@ func (c *cluster) rule(t fataler, name string, typ wire.Type) *steer.Rule {
 // records are the packed records of a name.
 func (c *cluster) records(t fataler, name string, typ wire.Type) []byte {
 	t.Helper()
-	n, ok := c.zone.Find(append(rel(name), c.zone.Apex()...))
+	n, ok := c.zone.Find(append(relative(name), c.zone.Apex()...))
 	if !ok {
 		t.Fatalf("there is no %s", name)
 	}

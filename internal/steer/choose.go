@@ -75,6 +75,9 @@ func (c *Chooser) Address(m *Moment, r *Rule, f Family, t *Trace) Result {
 	fam := &r.family[f]
 	t.begin(r, f)
 	order, all := c.where(m, r, &res, t)
+	if !t.on() && r.quick(m, fam, order, all, &res) {
+		return res
+	}
 	// The stages that the verdicts allow, then what empty= says.
 	if c.collect(m, r, f, pass{Normal, true}, order, all, &res, t) || c.collect(m, r, f, pass{BelowFloor, false}, order, all, &res, t) {
 		c.pick(m, r, fam, &res, t)
@@ -267,8 +270,15 @@ func (r *Rule) hasFloor() bool { return r.Spec.Floor != record.Floor{} }
 
 // failover takes the first step that is up, beginning with the active one.
 func (c *Chooser) failover(m *Moment, r *Rule, f Family, p pass, res *Result, t *Trace) bool {
-	if active := r.active(m); active >= 0 && c.step(m, r, f, &r.steps[active], p, res, t) {
-		return true
+	if active := r.active(m); active >= 0 {
+		if c.step(m, r, f, &r.steps[active], p, res, t) {
+			return true
+		}
+		if r.certain != nil {
+			// It is held although it is no writer, or not the only one: another
+			// one might be the second.
+			return false
+		}
 	}
 	for i := range r.steps {
 		if c.step(m, r, f, &r.steps[i], p, res, t) {

@@ -91,7 +91,7 @@ func Compile(z *zone.Zone, o Options) (*Program, []Problem) {
 	if !Declared(z) {
 		return nil, nil
 	}
-	c := &compiler{z: z, o: o, p: &Program{rankings: o.Rankings}, with: map[string]*declared{}, owned: map[string][]*Rule{}, targets: map[Target]uint32{}, told: map[string]bool{}, specs: map[string]*record.Steer{}}
+	c := &compiler{z: z, o: o, p: &Program{rankings: o.Rankings}, with: map[string]*declared{}, owned: map[string][]*Rule{}, targets: map[Target]uint32{}, told: map[string]bool{}, countries: map[int]string{}, specs: map[string]*record.Steer{}}
 	if z.Signed() {
 		c.problem(RuleSigned, z.Apex(), nil, 0, "the zone is signed, and steering would make its signatures wrong", "take the steering records or the signatures out", false)
 		return nil, c.problems
@@ -112,19 +112,22 @@ func Compile(z *zone.Zone, o Options) (*Program, []Problem) {
 
 // compiler compiles one zone.
 type compiler struct {
-	z        *zone.Zone
-	o        Options
-	p        *Program
-	own      *declared
-	with     map[string]*declared     // by apex
-	owned    map[string][]*Rule       // by owner
-	specs    map[string]*record.Steer // by text
-	targets  map[Target]uint32
-	steers   []steering
-	told     map[string]bool        // advice that is given once a zone
-	centres  map[string]place.Place // see middles
-	problems []Problem
-	failed   bool
+	z         *zone.Zone
+	o         Options
+	p         *Program
+	own       *declared
+	with      map[string]*declared     // by apex
+	owned     map[string][]*Rule       // by owner
+	specs     map[string]*record.Steer // by text
+	targets   map[Target]uint32
+	ranked    map[string]*Ranking // see ruleBuilder.ranking
+	steers    []steering
+	countries map[int]string         // see countryAt
+	told      map[string]bool        // advice that is given once a zone
+	centres   map[string]place.Place // see middles
+	problems  []Problem
+	failed    bool
+	blind     bool // a site, node or check of the zone could not be read
 }
 
 // steering is one _steer record.
@@ -134,7 +137,13 @@ type steering struct {
 	data  []byte
 }
 
+// problem notes a problem. What seems to be missing is not told if some
+// declaration could not be read: it may be that one.
 func (c *compiler) problem(rule string, owner, data []byte, at int, text, remedy string, warning bool) {
+	if c.blind && missing(rule) {
+		c.failed = true
+		return
+	}
 	c.problems = append(c.problems, Problem{Owner: owner, Data: data, At: at, Rule: rule, Text: text, Remedy: remedy, Warning: warning})
 	c.failed = c.failed || !warning
 }
@@ -311,7 +320,8 @@ func (b *ruleBuilder) add() {
 	}
 	b.p.rules = append(b.p.rules, r)
 	b.owned[string(r.Owner)] = append(b.owned[string(r.Owner)], r)
-	if b.o.Advise {
+	told := b.problems[b.said:]
+	if b.o.Advise && !slices.ContainsFunc(told, func(p Problem) bool { return !p.Warning }) {
 		b.advise()
 	}
 }

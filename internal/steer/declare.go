@@ -80,6 +80,7 @@ func (c *compiler) declare(z *zone.Zone, d *declared, r *raw, own bool) {
 	report := func(rule string, data []byte, text, remedy string, warning bool) {
 		if own {
 			c.problem(rule, r.owner, data, 0, text, remedy, warning)
+			c.blind = c.blind || !warning && subtree != "_steer"
 		}
 	}
 	if subtree == "_steer" {
@@ -136,7 +137,9 @@ func (c *compiler) declare(z *zone.Zone, d *declared, r *raw, own bool) {
 // that zone's to tell.
 func (c *compiler) parsed(r *raw, data []byte, ps []record.Problem, own bool) bool {
 	if own {
-		return c.found(r.owner, data, ps)
+		ok := c.found(r.owner, data, ps)
+		c.blind = c.blind || !ok
+		return ok
 	}
 	return !slices.ContainsFunc(ps, func(p record.Problem) bool { return !p.Warning })
 }
@@ -269,11 +272,6 @@ func (s *scopeOf) each(f func(*declared) bool) {
 
 func (s *scopeOf) site(label string) (found *item[record.Site]) {
 	s.each(func(d *declared) bool { found = d.sites[label]; return found != nil })
-	return found
-}
-
-func (s *scopeOf) node(label string) (found *item[record.Node]) {
-	s.each(func(d *declared) bool { found = d.nodes[label]; return found != nil })
 	return found
 }
 

@@ -69,6 +69,9 @@ func (m *model) bring(c *cluster) {
 	c.judge(func(a netip.Addr, check string) health.State { return m.verdict[probed{a, check}] })
 	c.drain(func(name string, _ bool) bool { return m.drained[name] })
 	b := *c.moment.Bound
+	if len(m.drained) == 0 {
+		b.Drained = nil
+	}
 	b.Active = []uint8{uint8(m.active + 1)} // 0: none
 	c.moment.Bound = &b
 }
@@ -256,7 +259,7 @@ func TestAliasEqualsOracle(t *testing.T) {
 		s := &m.steer
 		for i := range len(m.sites) {
 			if chance(t, 2) || len(s.CNAMEs) == 0 {
-				s.CNAMEs = append(s.CNAMEs, record.CNAME{Site: siteLabel(i), Target: record.Name(rel(siteLabel(i)+".test")) + "\x00"})
+				s.CNAMEs = append(s.CNAMEs, record.CNAME{Site: siteLabel(i), Target: record.Name(relative(siteLabel(i)+".test")) + "\x00"})
 			}
 		}
 		s.Policy = record.PolicyNearest

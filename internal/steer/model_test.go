@@ -299,6 +299,15 @@ func drawClient(t *rapid.T) netip.Addr {
 
 func (m *model) drawMoment(t *rapid.T) {
 	clear(m.drained)
+	if m.active = -1; chance(t, 3) {
+		// Nothing happens: all is up.
+		for p := range m.verdict {
+			m.verdict[p] = health.Up
+		}
+		if len(m.verdict) > 0 {
+			return
+		}
+	}
 	likely := rapid.SampledFrom([]health.State{health.Up, health.Unknown, health.Down}).Draw(t, "likely")
 	probe := func(addrs []netip.Addr) {
 		for _, a := range addrs {
@@ -328,7 +337,6 @@ func (m *model) drawMoment(t *rapid.T) {
 			m.drained[siteLabel(i)] = true
 		}
 	}
-	m.active = -1
 	if n := len(m.steer.Order); n > 0 && chance(t, 3) {
 		m.active = rapid.IntRange(0, n-1).Draw(t, "active")
 	}

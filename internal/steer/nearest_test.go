@@ -18,7 +18,7 @@ import (
 // point is where something is, in degrees.
 type point struct{ lat, lon float64 }
 
-// EnvCity names a City database in MaxMind's format in which the tests of the
+// envCity names a City database in MaxMind's format in which the tests of the
 // nearest site are run too.
 const envCity = "GEODNS_TEST_CITY"
 
@@ -328,4 +328,41 @@ func TestBeyondTheNearest(t *testing.T) {
 		}
 		n.down()
 	}
+}
+
+// TestScopeBeyondTheNearest: two networks have the same eight sites nearest, in
+// the same order, and are one scope; with these down, they go to other sites,
+// and are two.
+func TestScopeBeyondTheNearest(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(top)
+	at := func(i int, lat, lon float64) {
+		fmt.Fprintf(&b, "%s._site TXT \"v=site1; net=10.%d.0.0/16; at=%.2f,%.2f\"\nwww A %s\n", siteLabel(i), i, lat, lon, siteAddr(0, i, 1))
+	}
+	for i := range 8 {
+		at(i, 2+float64(i), 0)
+	}
+	at(8, 0, 60)
+	at(9, 0, -60)
+	b.WriteString("c._check TXT \"v=check1; type=tcp; port=80\"\nwww._steer TXT \"v=steer1; policy=nearest; check=c\"\n")
+	c := serve(t, b.String(), rankings(tableOf(t, t.TempDir(), "prefix,lat,lon\n11.0.0.0/24,0,0.1\n11.0.1.0/24,0,-0.1\n")))
+	r := c.rule(t, "www", wire.TypeA)
+	check := func(client, site string, scope uint8) {
+		t.Helper()
+		c.ask(netip.MustParseAddr(client), 1)
+		res := c.chooser.Address(&c.moment, r, steer.V4, nil)
+		if got := c.program.SiteName(r, res.Site); got != site || res.Scope != scope {
+			t.Errorf("%s: %s with scope %d, not %s with %d", client, got, res.Scope, site, scope)
+		}
+	}
+	c.down()
+	check("11.0.0.1", "s0", 23)
+	check("11.0.1.1", "s0", 23)
+	var down []string
+	for i := range 8 {
+		down = append(down, siteAddr(0, i, 1).String())
+	}
+	c.down(down...)
+	check("11.0.0.1", "s8", 24)
+	check("11.0.1.1", "s9", 24)
 }

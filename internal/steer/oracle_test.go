@@ -212,10 +212,7 @@ func (m *model) run(f int, a netip.Addr, p pass, order []string, near int) (site
 			return s, found, i >= near
 		}
 	}
-	for _, a := range m.these(m.at(f, ""), p.level) {
-		found = append(found, a)
-	}
-	return "", found, len(order) > near
+	return "", m.these(m.at(f, ""), p.level), len(order) > near
 }
 
 // siteGives is what a site that is up has to give.
@@ -247,6 +244,9 @@ func (m *model) failover(f int, p pass) (site string, found []netip.Addr) {
 	steps := slices.Clone(m.steer.Order)
 	if m.active >= 0 {
 		steps = append([]string{steps[m.active]}, steps...)
+		if m.writers() {
+			steps = steps[:1] // else there might be a second one
+		}
 	}
 	for _, what := range steps {
 		if _, ok := m.sites[what]; ok {
@@ -262,6 +262,11 @@ func (m *model) failover(f int, p pass) (site string, found []netip.Addr) {
 		return m.siteOf(own), []netip.Addr{own}
 	}
 	return "", nil
+}
+
+// writers reports whether the policy is about who takes writes.
+func (m *model) writers() bool {
+	return slices.ContainsFunc(m.steer.Check, func(check string) bool { return m.checks[check].Role == record.RoleWritable })
 }
 
 // recordOf is the one record that a step which is no site answers.

@@ -110,7 +110,8 @@ type Rule struct {
 type family struct {
 	members []member // by the record's index in the RRset
 	bySite  []group
-	held    bool // there is an RRset
+	twice   []uint16 // all indexes, twice: see Rule.quick
+	held    bool     // there is an RRset
 	// probed: some member has targets. drained: some is drained by the zone.
 	probed, drained bool
 }
@@ -119,6 +120,10 @@ type family struct {
 type group struct {
 	members []uint16
 	floor   int // how many have to be live for the site to be up
+	// twice is members twice. whole: if nothing is down, the site is up, in the
+	// other family too.
+	twice []uint16
+	whole bool
 }
 
 // member is one address record.
@@ -160,8 +165,11 @@ type Bound struct {
 	// Drained has a bit for each unit that is drained by command; nil: none.
 	// Units are the program's nodes, then its sites.
 	Drained []uint64
-	// Active is, for each rule with failback=manual, the step that is active,
-	// plus one; nil or 0: the first that is up.
+	// Until says for each rule when a command that is given already will change
+	// its answers, in Unix milliseconds; 0: none will. nil: for no rule. See TTL.
+	Until []int64
+	// Active is, for each failover, the step that serves as long as it is up, plus
+	// one; nil or 0: the first that is up. Lead says which.
 	Active []uint8
 }
 

@@ -39,7 +39,6 @@ const nearSites = 8
 
 // rankedSite is what a ranking knows of a site.
 type rankedSite struct {
-	name         string
 	placed       bool
 	at           vector
 	subdivisions []string // "US-CA"

@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
@@ -207,8 +208,18 @@ func (b *ruleBuilder) group() {
 			}
 		}
 		for s := range fam.bySite {
-			fam.bySite[s].floor = floorOf(r.Spec.Floor, len(fam.bySite[s].members))
+			g := &fam.bySite[s]
+			g.floor = floorOf(r.Spec.Floor, len(g.members))
+			g.twice = slices.Repeat(g.members, 2)
 		}
+		for i := range 2 * len(fam.members) {
+			fam.twice = append(fam.twice, uint16(i%len(fam.members)))
+		}
+	}
+	for s := range r.sites {
+		four, six := &r.family[V4].bySite[s], &r.family[V6].bySite[s]
+		whole := (len(four.members) == 0 || len(four.members) >= four.floor) && (len(six.members) == 0 || len(six.members) >= six.floor)
+		four.whole, six.whole = whole, whole
 	}
 }
 
@@ -330,7 +341,8 @@ func (b *ruleBuilder) rank() {
 	var stray []string
 	for f := range r.family {
 		for i := range r.family[f].members {
-			if m := &r.family[f].members[i]; m.site == NoSite {
+			m := &r.family[f].members[i]
+			if n := b.names.nodeOf(m.addr); m.site == NoSite && (n == nil || n.spec.Site == "") {
 				stray = append(stray, m.addr.String())
 			}
 		}
@@ -341,7 +353,29 @@ func (b *ruleBuilder) rank() {
 	if b.o.Rankings == nil || b.o.Advise {
 		return
 	}
-	r.ranking = b.o.Rankings.get(b.rankedSites())
+	r.ranking = b.ranking()
+}
+
+// ranking is that of the rule's sites. Many names have the same sites, and the
+// place of each in the Program tells them apart faster than all that it says.
+func (b *ruleBuilder) ranking() *Ranking {
+	var key []byte
+	for _, at := range b.rule.sites {
+		key = binary.BigEndian.AppendUint32(key, uint32(at))
+	}
+	for _, o := range b.spec.CountryOverrides {
+		key = append(append(key, o.Country...), o.Site...)
+		key = append(key, 0)
+	}
+	k := b.ranked[string(key)]
+	if k == nil {
+		k = b.o.Rankings.get(b.rankedSites())
+		if b.ranked == nil {
+			b.ranked = map[string]*Ranking{}
+		}
+		b.ranked[string(key)] = k
+	}
+	return k
 }
 
 // rankedSites are the rule's sites and what overrides them, for a Ranking.

@@ -40,6 +40,15 @@ const (
 	RuleUnused      = "steer-unused"
 )
 
+// missing reports whether a kind of problem is that something is not there.
+func missing(rule string) bool {
+	switch rule {
+	case RuleSiteUnknown, RuleCheckUnknown, RuleStepUnknown, RuleNoSite, RuleWeight, RuleSiteEmpty, RuleStray:
+		return true
+	}
+	return false
+}
+
 // some begins a sentence about one or several things: "a is", "a and 2 more
 // are".
 func some(list []string) string {

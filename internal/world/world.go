@@ -22,6 +22,11 @@ type World struct {
 	Zones *Table
 	// Verdicts are what is known of the nodes; nil: nothing.
 	Verdicts *health.Verdicts
+	// Clock is the time until which this World is answered from, in Unix
+	// milliseconds, while some answers change at a set time (steer.Bound.Until);
+	// else it may be 0. So answers can count down to that time without reading a
+	// clock.
+	Clock int64
 }
 
 // New returns a World without zones.
@@ -46,11 +51,22 @@ func Serve(z *zone.Zone, p *steer.Program) *Served {
 	return s
 }
 
-// WithDrains returns s with other units of its steering drained.
-func (s *Served) WithDrains(units []uint64) *Served {
+// WithDrains returns s with other units of its steering drained, and other
+// times until which its rules' answers stay as they are (steer.Bound).
+func (s *Served) WithDrains(units []uint64, until []int64) *Served {
 	n := *s
 	steering := *s.Steering
-	steering.Drained = units
+	steering.Drained, steering.Until = units, until
+	n.Steering = &steering
+	return &n
+}
+
+// WithActive returns s with other steps of its failovers serving
+// (steer.Bound.Active).
+func (s *Served) WithActive(active []uint8) *Served {
+	n := *s
+	steering := *s.Steering
+	steering.Active = active
 	n.Steering = &steering
 	return &n
 }

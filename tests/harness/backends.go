@@ -21,6 +21,14 @@ type Spec struct {
 	NSID, Version, ID string
 	// Idle is the TCP idle timeout in seconds; 0: the server's own.
 	Idle int
+	// Probes is how many sockets the server may have open because it is probing.
+	Probes int
+}
+
+// has reports whether a scenario has a file.
+func (s Spec) has(name string) bool {
+	_, err := os.Stat(filepath.Join(s.Dir, name))
+	return err == nil
 }
 
 // zone is a zone file and the name that it is served as.
@@ -74,6 +82,9 @@ func geodnsConfig(s Spec, port int, state string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen: [\"127.0.0.1:%d\"]\nzones: zones\n", port)
 	fmt.Fprintf(&b, "store: %s/geodns.db\ncontrol: %s/control.sock\n", state, state)
+	if s.has("networks.csv") {
+		b.WriteString("geo: {networks: networks.csv}\n")
+	}
 	fmt.Fprintf(&b, "http: \"\"\nidentity: {nsid: %q, version: %q, id-server: %q}\n", s.NSID, s.Version, s.ID)
 	if s.Idle > 0 {
 		fmt.Fprintf(&b, "limits: {tcp-idle: %ds}\n", s.Idle)

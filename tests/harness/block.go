@@ -200,6 +200,10 @@ func short(lines []string) []string {
 // Ask asks every question of a file that is meant for the server and returns
 // what is wrong with the replies, a text each.
 func Ask(s *Server, path, name string) ([]string, error) {
+	return ask(s, asker{port: s.Port}, path, name)
+}
+
+func ask(s *Server, who asker, path, name string) ([]string, error) {
 	blocks, err := readBlocks(path, name)
 	if err != nil {
 		return nil, err
@@ -221,7 +225,7 @@ func Ask(s *Server, path, name string) ([]string, error) {
 		}
 	}
 	if len(plain) > 0 {
-		replies, err := dig(s.Port, args)
+		replies, err := who.dig(args)
 		if err != nil {
 			return nil, err
 		}

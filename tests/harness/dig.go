@@ -21,11 +21,31 @@ func digDefaults() []string {
 	}
 }
 
+// asker is who asks a server's questions, and how.
+type asker struct {
+	port int
+	// from is the source address; "": the system's choice.
+	from string
+	// key signs the questions: ALGORITHM:NAME:SECRET as dig's -y; "": none does.
+	key string
+}
+
+func (a asker) args() []string {
+	args := []string{"@127.0.0.1", "-p", strconv.Itoa(a.port)}
+	if a.from != "" {
+		args = append(args, "-b", a.from)
+	}
+	if a.key != "" {
+		args = append(args, "-y", a.key)
+	}
+	return append(args, digDefaults()...)
+}
+
 // dig asks several questions, each given by dig's arguments, with one run of
 // dig. The replies are in the order of the questions; one that did not come is
 // a Drop.
-func dig(port int, questions [][]string) ([]*Reply, error) {
-	args := append([]string{"@127.0.0.1", "-p", strconv.Itoa(port)}, digDefaults()...)
+func (a asker) dig(questions [][]string) ([]*Reply, error) {
+	args := a.args()
 	for i, q := range questions {
 		// -q makes a name of whatever comes next; the id tells the replies apart.
 		args = append(append(args, "-q"), q...)

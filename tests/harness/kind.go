@@ -17,6 +17,9 @@ const EnvServer = "GEODNS_TEST_SERVER"
 // of geodns, such as "-race".
 const EnvBuildFlags = "GEODNS_TEST_BUILDFLAGS"
 
+// EnvBinary names the environment variable with a geodns that is built already.
+const EnvBinary = "GEODNS_TEST_BINARY"
+
 // Kind is a server that scenarios can be run against.
 type Kind string
 
@@ -65,6 +68,9 @@ func find(kind Kind, program string) (Target, error) {
 }
 
 func build(dir string) (string, error) {
+	if bin := os.Getenv(EnvBinary); bin != "" {
+		return exec.LookPath(bin)
+	}
 	bin := filepath.Join(dir, "geodns")
 	args := append([]string{"build"}, strings.Fields(os.Getenv(EnvBuildFlags))...)
 	args = append(args, "-o", bin, "geodns/cmd/geodns")

@@ -33,11 +33,14 @@ type session struct {
 //	serve [key=value...]    start the server on zones/*.zone
 //	stop                    stop it, and check that it ended well
 //	reload                  send the server SIGHUP, by which it reads its files again
-//	ask FILE...             ask the questions of a file and compare
+//	ask [option] FILE...    ask the questions of a file and compare
 //	await FILE...           the same, again and again until it is right
 //	tcp FILE...             hold the conversation of a file
 //	dig ARGS...             ask one question; the reply goes to stdout
 //	check FILE...           check zone files; the findings go to stdout
+//	samples [NAME...]       copy zones of the sample clusters into zones/
+//	share N NAME TYPE ...   ask N times, and compare how often each record comes first
+//	log                     what the server printed goes to stdout
 func Params(target Target) testscript.Params {
 	return testscript.Params{
 		ContinueOnError:    true,
@@ -49,14 +52,17 @@ func Params(target Target) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve":  cmdServe,
-			"stop":   cmdStop,
-			"reload": cmdReload,
-			"ask":    cmdAsk,
-			"await":  cmdAwait,
-			"tcp":    cmdTCP,
-			"dig":    cmdDig,
-			"check":  cmdCheck,
+			"serve":   cmdServe,
+			"stop":    cmdStop,
+			"reload":  cmdReload,
+			"ask":     cmdAsk,
+			"await":   cmdAwait,
+			"tcp":     cmdTCP,
+			"dig":     cmdDig,
+			"check":   cmdCheck,
+			"samples": cmdSamples,
+			"share":   cmdShare,
+			"log":     cmdLog,
 		},
 		Condition: func(cond string) (bool, error) {
 			if slices.Contains([]Kind{Geodns, Knot, NSD, BIND}, Kind(cond)) {
@@ -146,10 +152,29 @@ func cmdStop(ts *testscript.TestScript, neg bool, _ []string) {
 	ts.Check(err)
 }
 
+// askerOf takes the options from a command's arguments.
+func askerOf(server *Server, args []string) (asker, []string) {
+	who := asker{port: server.Port}
+	for len(args) > 0 {
+		key, value, ok := strings.Cut(args[0], "=")
+		switch {
+		case ok && key == "from":
+			who.from = value
+		case ok && key == "key":
+			who.key = value
+		default:
+			return who, args
+		}
+		args = args[1:]
+	}
+	return who, args
+}
+
 func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	server := running(ts, neg)
+	who, args := askerOf(server, args)
 	for _, f := range args {
-		wrong, err := Ask(server, ts.MkAbs(f), f)
+		wrong, err := ask(server, who, ts.MkAbs(f), f)
 		ts.Check(err)
 		if len(wrong) > 0 {
 			ts.Fatalf("%d of the replies are wrong:\n%s", len(wrong), strings.Join(wrong, "\n"))
@@ -182,7 +207,7 @@ func cmdTCP(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdDig(ts *testscript.TestScript, neg bool, args []string) {
-	replies, err := dig(running(ts, neg).Port, [][]string{args})
+	replies, err := asker{port: running(ts, neg).Port}.dig([][]string{args})
 	ts.Check(err)
 	fmt.Fprint(ts.Stdout(), replies[0])
 }

@@ -40,7 +40,7 @@ type Server struct {
 	state  string
 	log    *lockedBuffer
 	done   chan struct{} // closed when the process has ended
-	socks  int           // open sockets right after the start
+	socks  int           // open sockets right after the start, and those of probes
 	exited error         // valid after done
 }
 
@@ -116,7 +116,7 @@ func (t Target) start(spec Spec) (*Server, error) {
 		s.kill()
 		return nil, fmt.Errorf("%s: %w\n%s", t.Kind, err, s.Log())
 	}
-	s.socks = s.openSockets()
+	s.socks = s.openSockets() + spec.Probes
 	return s, nil
 }
 

@@ -13,7 +13,7 @@ import (
 // of it has changed; without this it would not know that geodns is under test.
 // Call it from within a test.
 func NoteSources(root string) error {
-	_, _ = os.Getenv(EnvServer), os.Getenv(EnvBuildFlags)
+	_, _, _ = os.Getenv(EnvServer), os.Getenv(EnvBuildFlags), os.Getenv(EnvBinary)
 	for _, dir := range []string{"cmd", "internal", "go.mod", "go.sum"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {

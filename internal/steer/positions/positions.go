@@ -78,7 +78,7 @@ func (p *Places) Finding(pr *steer.Problem) zonefile.Finding {
 		return f
 	}
 	f.Pos.File = p.file
-	if at, ok := p.at[string(pr.Owner)+string(pr.Data)]; ok {
+	if at, ok := p.at[string(pr.Owner)+string(pr.Data)]; ok && pr.Data != nil {
 		f.Pos = at.octet(pr.At)
 	} else if at, ok := p.at[string(pr.Owner)]; ok {
 		f.Pos = at.record

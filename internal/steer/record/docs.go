@@ -98,7 +98,7 @@ var tagDocs = []TagDoc{
 	{Record: check, Tag: "host", Types: hostChecks, Values: "NAME", Default: "the address that is probed", Text: "the Host (HTTP) or authority (gRPC) that is asked for, and the name for TLS", Example: "host=www"},
 	{Record: check, Tag: "method", Types: webChecks, Values: "GET|HEAD", Default: "GET", Text: "the request's method", Example: "method=HEAD"},
 	{Record: check, Tag: "status", Types: webChecks, Values: "CODE|CODE-CODE[,...]", Default: "200-299", Text: "the status codes that are a success; redirects are not followed", Example: "status=200-299,404"},
-	{Record: check, Tag: "body", Types: webChecks, Values: "TEXT of at most 255 octets", Text: "what the first 64 KiB of the body must contain, octet for octet", Example: "body=ready"},
+	{Record: check, Tag: "body", Types: webChecks, Values: "TEXT of at most 255 octets", Text: "what the first 256 KiB of the body must contain, octet for octet", Example: "body=ready"},
 	{Record: check, Tag: "http2", Types: []CheckType{CheckHTTPS}, Values: "yes|no", Default: "no", Text: "the server must speak HTTP/2", Example: "http2=yes"},
 	{Record: check, Tag: "tls", Types: tlsChecks, Values: "no|yes|starttls (smtp, imap and pop3)", Default: "no", Text: "speaks TLS from the first octet, or after STARTTLS; an http check with TLS is type=https", Example: "tls=yes"},
 	{Record: check, Tag: "sni", Types: certChecks, Values: "NAME", Default: "host=", Text: "the name that TLS asks for and that the certificate is verified for", Example: "sni=www"},
@@ -118,7 +118,7 @@ var tagDocs = []TagDoc{
 	{Record: check, Tag: "must", Values: "TAG[,TAG...]", Text: textMust, Example: "must=type"},
 
 	{Record: steer, Tag: "v", Values: "steer1", Required: true, Text: "what the record is; the first tag", Example: "v=steer1"},
-	{Record: steer, Tag: "type", Values: "A|AAAA|MX|SRV|HTTPS|SVCB[,...]", Default: "A,AAAA", Text: "what the record steers; MX, SRV, HTTPS and SVCB are only thinned: a record whose target has no live address is left out", Example: "type=MX"},
+	{Record: steer, Tag: "type", Values: "A|AAAA|MX|SRV[,...]", Default: "A,AAAA", Text: "what the record steers; MX and SRV are only thinned: a record whose target has no live address is left out. The address hints of HTTPS and SVCB records follow A and AAAA by themselves", Example: "type=MX"},
 	{Record: steer, Tag: "policy", Values: "all|nearest|failover", Default: "all", Text: "which sites serve a client", Example: "policy=nearest"},
 	{Record: steer, Tag: "order", Values: "SITE|NODE|ADDRESS[,...]", Text: "the steps of policy=failover, the preferred one first", Example: "order=lon,nyc"},
 	{Record: steer, Tag: "failback", Values: "auto|manual|DURATION from 1s to 30d", Default: "auto", Text: "when policy=failover goes back to an earlier step: at once, on command, or when it was up for so long", Example: "failback=10m"},

@@ -121,7 +121,7 @@ func (p *parser) types(t *Tag) (out []wire.Type) {
 		i := slices.IndexFunc(steered, func(s steeredType) bool { return strings.EqualFold(s.name, it.text) })
 		switch {
 		case i < 0:
-			p.fail(it.at, t.Key, quote(it.text)+" is not a type that can be steered", "write A, AAAA, MX, SRV, HTTPS or SVCB, several with commas in between")
+			p.fail(it.at, t.Key, quote(it.text)+" is not a type that can be steered", "write A, AAAA, MX or SRV, several with commas in between")
 		case slices.Contains(out, steered[i].t):
 			p.twice(it.at, t.Key, steered[i].name+" stands twice in type=", "keep one of them")
 		default:

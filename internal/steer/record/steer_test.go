@@ -21,7 +21,7 @@ func TestSteerProblems(t *testing.T) {
 		},
 		{
 			`v=steer1; type=TXT`,
-			`15 type: "TXT" is not a type that can be steered; write A, AAAA, MX, SRV, HTTPS or SVCB, several with commas in between`,
+			`15 type: "TXT" is not a type that can be steered; write A, AAAA, MX or SRV, several with commas in between`,
 		},
 		{
 			`v=steer1; type=A,a`,
@@ -29,7 +29,7 @@ func TestSteerProblems(t *testing.T) {
 		},
 		{
 			`v=steer1; type=A,`,
-			`17 type: "" is not a type that can be steered; write A, AAAA, MX, SRV, HTTPS or SVCB, several with commas in between`,
+			`17 type: "" is not a type that can be steered; write A, AAAA, MX or SRV, several with commas in between`,
 		},
 		{
 			`v=steer1; policy=failover`,

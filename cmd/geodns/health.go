@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"geodns/internal/config"
+	"geodns/internal/monitor"
+	"geodns/internal/probe"
+	"geodns/internal/steer/record"
+)
+
+// probesUnderWay is how many probes may be under way at once: dead targets hold
+// theirs for the whole of their timeout.
+const probesUnderWay = 4096
+
+// newMonitor makes what watches the nodes.
+func (d *instance) newMonitor() *monitor.Monitor {
+	entries := checkEntries(d.cfg)
+	target := func(k monitor.Key, check *record.Check) probe.Target {
+		return probe.Target{Addr: k.Addr, Check: check, Entry: entries[check.Use]}
+	}
+	return monitor.New(monitor.Options{
+		Probe: func(ctx context.Context, k monitor.Key, check *record.Check) probe.Result {
+			return probe.Probe(ctx, target(k, check))
+		},
+		Hold:    d.holding(target),
+		Allowed: func(a netip.Addr, own bool) string { return mayProbe(d.cfg.ProbeAllow, a, own) },
+		Publish: func() { d.publisher.PublishVerdicts() },
+		Most:    probesUnderWay,
+		Log:     d.log,
+	})
+}
+
+// holding makes what holds connections open between probes; nil, which does
+// without, if the system has no room for it.
+func (d *instance) holding(target func(monitor.Key, *record.Check) probe.Target) func(context.Context, monitor.Key, *record.Check, func(string)) (monitor.Held, probe.Result) {
+	holder, err := probe.NewHolder()
+	if err != nil {
+		d.log.Warn("connections can't be held open between probes: hold=yes does nothing", "error", err)
+		return nil
+	}
+	d.probing = holder
+	return func(ctx context.Context, k monitor.Key, check *record.Check, died func(string)) (monitor.Held, probe.Result) {
+		held, r := holder.Hold(ctx, target(k, check), died)
+		if held == nil {
+			return nil, r // and no interface of a nil pointer
+		}
+		return held, r
+	}
+}
+
+// checkEntries are what the configuration lets zones cite.
+func checkEntries(cfg *config.Config) map[string]*probe.Entry {
+	modes := map[config.CheckTLS]probe.TLS{config.TLSOff: probe.TLSOff, config.TLSOn: probe.TLSOn, config.TLSVerify: probe.TLSVerified}
+	entries := map[string]*probe.Entry{}
+	for i := range cfg.Checks {
+		c := &cfg.Checks[i]
+		var env []string
+		for _, v := range c.Env {
+			env = append(env, v.Name+"="+string(v.Value.Reveal()))
+		}
+		entries[c.Name] = &probe.Entry{
+			Env:  env,
+			Name: c.Name, Command: c.Command, File: c.File,
+			User: c.User, Password: string(c.Password.Reveal()), Database: c.Database,
+			TLS: modes[c.TLS], TLSName: c.TLSName, Networks: c.Networks,
+		}
+	}
+	return entries
+}
+
+// mayProbe says why an address must not be probed, or "". A zone may have its
+// own nodes probed, but must not reach inside: whoever writes it could map the
+// server's networks. own: some record of the zone answers the address.
+func mayProbe(allowed []netip.Prefix, a netip.Addr, own bool) string {
+	if slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		return ""
+	}
+	switch {
+	case a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsPrivate(), a.IsMulticast(), a.IsUnspecified():
+		return a.String() + " is no public address: list it under probe-allow if it shall be probed"
+	case !own:
+		return a.String() + " is no address of the zone's records: list it under probe-allow if it shall be probed"
+	}
+	return ""
+}
+
+// watchNodes begins to probe, and waits for the first verdicts: an answer before
+// them might name what has long been dead.
+func (d *instance) watchNodes(ctx context.Context) {
+	probing, cancel := context.WithCancel(context.Background())
+	d.stopProbes = cancel
+	d.beside.Go(func() { d.monitor.Run(probing) })
+	d.keepVerdicts(probing)
+	d.followDrains(probing)
+	begin := time.Now()
+	late := d.monitor.Serve(ctx, d.cfg.StartWait)
+	if late > 0 {
+		d.log.Warn("the first verdicts were not all there in time: what is not known counts as live",
+			"waited", time.Since(begin).Round(time.Millisecond).String(), "unknown", late)
+	}
+	d.publisher.PublishVerdicts()
+}
+
+// stopWatching ends the probing, and the connections that are held.
+func (d *instance) stopWatching() {
+	d.stopProbes()
+	d.beside.Wait()
+	if d.probing != nil {
+		d.probing.Close()
+	}
+}

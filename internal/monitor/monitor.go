@@ -1,0 +1,336 @@
+// Package monitor owns what lies between a probe and an answer: which targets
+// are probed because some zone names them, what has been judged of each, and
+// when the verdicts that answers are chosen by are replaced.
+//
+// Invariant: a target is probed once, however many zones name it, and only
+// where that is allowed. A change of verdict is published at once, and then at
+// most one each 20 ms, whatever the number of targets that turn.
+package monitor
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"geodns/internal/health"
+	"geodns/internal/probe"
+	"geodns/internal/steer"
+	"geodns/internal/steer/record"
+)
+
+const (
+	// quiet is the least time between two publications of verdicts.
+	quiet = 20 * time.Millisecond
+	// sweep is how often verdicts are looked at that time alone changes.
+	sweep = time.Second
+	// joinGrace is how long beyond its timeout a new target's first verdict is
+	// waited for.
+	joinGrace = time.Second
+)
+
+// Key is a target: an address under a check. Checks that say the same are the
+// same, whatever zones call them.
+type Key struct {
+	Addr  netip.Addr
+	Check string // in canonical form
+	// Refused: it is not probed. Who may not have an address probed gets nothing
+	// from another zone's probes of it either.
+	Refused bool
+}
+
+// Options are what a Monitor is made with.
+type Options struct {
+	// Probe makes one attempt at a target.
+	Probe func(context.Context, Key, *record.Check) probe.Result
+	// Hold, if not nil, is Probe for checks that hold their connection: it
+	// returns that, or nil, and tells died, without waiting, when the peer's end
+	// is dead.
+	Hold func(ctx context.Context, k Key, check *record.Check, died func(reason string)) (Held, probe.Result)
+	// Allowed says whether a target may be probed; why not, else.
+	Allowed func(a netip.Addr, own bool) (why string)
+	// Publish makes the verdicts that Verdicts returns those that are answered
+	// by.
+	Publish func()
+	// Most is how many probes may be under way at once.
+	Most int
+	Log  *slog.Logger
+}
+
+// Monitor keeps the verdicts. Its methods may be called from any goroutine.
+type Monitor struct {
+	o        Options
+	schedule *probe.Schedule
+	dirty    chan struct{}
+
+	mu       sync.Mutex
+	registry *health.Registry[Key]
+	targets  []*target // by slot; nil: nothing names it
+	serving  bool      // what is new now joins others
+	unseen   int       // targets that are probed and have no result yet
+	first    chan struct{}
+	swept    time.Time // when sweep last looked
+	stats    stats
+	kept     map[Key]health.Target // verdicts of before the start
+}
+
+// target is one that some zone names.
+type target struct {
+	key     Key
+	check   record.Check
+	name    string // the check's label, and the zone that declares it: of the
+	zone    string // first that named the target
+	rule    health.Rule
+	judged  health.Target
+	last    probe.Result
+	joining time.Time // it is not answered before that, unless it is seen
+	refused string    // why it is not probed
+	lastAt  time.Time // when last came
+	task    *probe.Task
+
+	held    Held         // see attempt
+	gone    bool         // nothing names it any more
+	confirm atomic.Int32 // probes that are to follow at once
+}
+
+// New returns a Monitor that knows no targets.
+func New(o Options) *Monitor {
+	return &Monitor{
+		o: o, schedule: probe.NewSchedule(o.Most), dirty: make(chan struct{}, 1),
+		registry: health.NewRegistry[Key](), first: make(chan struct{}), stats: newStats(),
+	}
+}
+
+// Bind begins to probe what a program names, and returns where the verdicts of
+// its local slots are. Unbind ends it.
+func (m *Monitor) Bind(p *steer.Program) []uint32 {
+	if len(p.Targets) == 0 {
+		return nil
+	}
+	keys := make([]Key, len(p.Targets))
+	texts := make([]string, len(p.Checks))
+	for i := range p.Checks {
+		texts[i] = p.Checks[i].Check.String()
+	}
+	why := make([]string, len(p.Targets))
+	for i, t := range p.Targets {
+		why[i] = m.o.Allowed(t.Addr, t.Own)
+		keys[i] = Key{t.Addr, texts[t.Check], why[i] != ""}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slots, added := m.registry.Acquire(keys)
+	for len(m.targets) < m.registry.Len() {
+		m.targets = append(m.targets, nil)
+	}
+	if len(added) == 0 {
+		return slots
+	}
+	local := make(map[uint32]int, len(slots))
+	for i, s := range slots {
+		local[s] = i
+	}
+	for _, s := range added {
+		at := local[s]
+		m.begin(s, keys[at], &p.Checks[p.Targets[at].Check], why[at])
+	}
+	return slots
+}
+
+// begin starts the probing of a target that was not there before.
+func (m *Monitor) begin(slot uint32, key Key, check *steer.Check, refused string) {
+	t := &target{
+		key: key, check: check.Check, name: check.Name, zone: check.Zone, refused: refused,
+		rule: health.Rule{Fall: check.Fall, Rise: check.Rise, Every: check.Every, Timeout: check.Timeout},
+	}
+	m.targets[slot] = t
+	if refused != "" {
+		m.o.Log.Warn("a target is not probed, and counts as live", "address", key.Addr.String(), "check", key.Check, "why", t.refused)
+		return
+	}
+	if now := time.Now(); !m.recall(t, now) {
+		m.unseen++
+		if m.serving {
+			t.joining = now.Add(t.rule.Timeout + joinGrace)
+		}
+	}
+	t.task = &probe.Task{
+		Every: t.rule.Every, Timeout: t.rule.Timeout,
+		Probe: func(ctx context.Context) probe.Result {
+			m.stats.underWay.Add(1)
+			defer m.stats.underWay.Add(-1)
+			return m.attempt(ctx, t)
+		},
+		Report: func(r probe.Result, began time.Time) { m.report(slot, t, r, began) },
+	}
+	m.schedule.Add(t.task)
+}
+
+// Unbind takes back what Bind did.
+func (m *Monitor) Unbind(slots []uint32) {
+	m.mu.Lock()
+	var gone []*target
+	for _, s := range m.registry.Release(slots) {
+		t := m.targets[s]
+		m.targets[s] = nil
+		gone = append(gone, t)
+		if t.task != nil && t.judged.Seen.IsZero() {
+			m.seen()
+		}
+	}
+	m.mu.Unlock()
+	// Without the lock: the schedule may be about to report.
+	for _, t := range gone {
+		if t.task != nil {
+			m.schedule.Remove(t.task)
+			m.letGo(t)
+		}
+	}
+}
+
+// seen counts a target down that was waited for. m.mu is held.
+func (m *Monitor) seen() {
+	m.unseen--
+	if m.unseen == 0 && !m.serving {
+		select {
+		case <-m.first:
+		default:
+			close(m.first)
+		}
+	}
+}
+
+// report judges one result.
+func (m *Monitor) report(slot uint32, t *target, r probe.Result, began time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.targets[slot] != t {
+		return
+	}
+	now := time.Now()
+	m.stats.probed(t.check.Type, &r, now.Sub(began))
+	t.last, t.lastAt = r, now
+	if r.Local {
+		return // not the target's fault: nothing was learned of it
+	}
+	if t.judged.Seen.IsZero() {
+		m.seen()
+	}
+	before := t.judged.Troubled(now)
+	was := t.judged.State
+	var turned bool
+	t.judged, turned = health.Judge(t.judged, r.OK, t.rule, now)
+	if turned {
+		m.stats.turns[t.judged.State]++
+		m.o.Log.Info("a verdict turned", "address", t.key.Addr.String(), "check", t.key.Check,
+			"from", was.String(), "to", t.judged.State.String(), "reason", r.Reason)
+	}
+	joined := !t.joining.IsZero()
+	t.joining = time.Time{}
+	if turned || joined || before != t.judged.Troubled(now) {
+		m.change()
+	}
+	m.confirmed(t, r.OK)
+}
+
+// change asks for a publication.
+func (m *Monitor) change() {
+	select {
+	case m.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// Verdicts are those of this moment.
+func (m *Monitor) Verdicts() *health.Verdicts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	states := make([]health.State, len(m.targets))
+	troubled := make([]bool, len(m.targets))
+	for i, t := range m.targets {
+		if t == nil {
+			continue
+		}
+		states[i], troubled[i] = t.judged.State, t.judged.Troubled(now)
+		if t.joining.After(now) {
+			states[i] = health.Down
+		}
+	}
+	return health.NewVerdicts(states, troubled)
+}
+
+// Run probes and publishes until the context ends.
+func (m *Monitor) Run(ctx context.Context) {
+	var probing sync.WaitGroup
+	probing.Go(func() { m.schedule.Run(ctx) })
+	defer probing.Wait()
+	tick := time.NewTicker(sweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.sweep()
+		case <-m.dirty:
+			m.stats.publications.Add(1)
+			m.o.Publish()
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(quiet):
+			}
+		}
+	}
+}
+
+// sweep looks for what time alone has changed.
+func (m *Monitor) sweep() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, before := time.Now(), m.swept
+	m.swept = now
+	for _, t := range m.targets {
+		if t == nil {
+			continue
+		}
+		next, turned := health.Expire(t.judged, t.rule, now)
+		joined := !t.joining.IsZero() && !t.joining.After(now)
+		// Since the last sweep, which may be long ago: ticks are left out while
+		// there is something to publish.
+		calm := t.judged.Troubled(before) && !t.judged.Troubled(now)
+		if turned {
+			m.stats.turns[next.State]++
+		}
+		t.judged = next
+		if joined {
+			t.joining = time.Time{}
+		}
+		if turned || joined || calm {
+			m.change()
+		}
+	}
+}
+
+// Serve waits for the first results of all targets, at most for a time, and
+// lets those that come later join the others. It returns how many are still
+// without.
+func (m *Monitor) Serve(ctx context.Context, most time.Duration) (late int) {
+	m.mu.Lock()
+	waiting := m.unseen > 0
+	m.mu.Unlock()
+	if waiting {
+		select {
+		case <-m.first:
+		case <-time.After(most):
+		case <-ctx.Done():
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.serving = true
+	return m.unseen
+}
