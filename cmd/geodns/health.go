@@ -80,12 +80,26 @@ func mayProbe(allowed []netip.Prefix, a netip.Addr, own bool) string {
 		return ""
 	}
 	switch {
-	case a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsPrivate(), a.IsMulticast(), a.IsUnspecified():
+	case a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsPrivate(), a.IsMulticast(), a.IsUnspecified(), reserved(a):
 		return a.String() + " is no public address: list it under probe-allow if it shall be probed"
 	case !own:
 		return a.String() + " is no address of the zone's records: list it under probe-allow if it shall be probed"
 	}
 	return ""
+}
+
+// reserved reports whether an address is of a block that is not on the Internet
+// (RFC 6890): shared, of documentation, of benchmarks.
+func reserved(a netip.Addr) bool {
+	for _, block := range [...]string{
+		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+		"64:ff9b:1::/48", "100::/64", "2001:2::/48", "2001:db8::/32", "3fff::/20",
+	} {
+		if netip.MustParsePrefix(block).Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // watchNodes begins to probe, and waits for the first verdicts: an answer before

@@ -132,9 +132,16 @@ func (m *Monitor) Bind(p *steer.Program) []uint32 {
 	for i, s := range slots {
 		local[s] = i
 	}
+	refused, reason := 0, ""
 	for _, s := range added {
 		at := local[s]
 		m.begin(s, keys[at], &p.Checks[p.Targets[at].Check], why[at])
+		if why[at] != "" {
+			refused, reason = refused+1, why[at]
+		}
+	}
+	if refused > 0 {
+		m.o.Log.Warn("targets are not probed, and count as live: geodns status lists them", "targets", refused, "last", reason)
 	}
 	return slots
 }
@@ -147,7 +154,6 @@ func (m *Monitor) begin(slot uint32, key Key, check *steer.Check, refused string
 	}
 	m.targets[slot] = t
 	if refused != "" {
-		m.o.Log.Warn("a target is not probed, and counts as live", "address", key.Addr.String(), "check", key.Check, "why", t.refused)
 		return
 	}
 	if now := time.Now(); !m.recall(t, now) {

@@ -46,8 +46,11 @@ cdn._steer TXT "v=steer1; policy=nearest; default=l; cname=l:other.example.net."
 		// least is the TTL if nothing changes soon.
 		least uint32
 	}{
-		{"www.example.", dns.TypeA, 90}, {"www.example.", dns.TypeAAAA, 90}, {"www.example.", dns.TypeHTTPS, 90},
-		{"example.", dns.TypeMX, 90}, {"cdn.example.", dns.TypeCNAME, 90},
+		{"www.example.", dns.TypeA, 90},
+		{"www.example.", dns.TypeAAAA, 90},
+		{"www.example.", dns.TypeHTTPS, 90},
+		{"example.", dns.TypeMX, 90},
+		{"cdn.example.", dns.TypeCNAME, 90},
 	}
 	for _, q := range questions {
 		m := new(dns.Msg).SetQuestion(q.name, q.typ)

@@ -75,7 +75,7 @@ func (c *Chooser) Address(m *Moment, r *Rule, f Family, t *Trace) Result {
 	fam := &r.family[f]
 	t.begin(r, f)
 	order, all := c.where(m, r, &res, t)
-	if !t.on() && r.quick(m, fam, order, all, &res) {
+	if !t.on() && c.quick(m, r, fam, order, all, &res) {
 		return res
 	}
 	// The stages that the verdicts allow, then what empty= says.

@@ -164,6 +164,7 @@ func (r *Rule) stepUp(m *Moment, s *step, floors bool) bool {
 	for f := range r.family {
 		fam := &r.family[f]
 		switch {
+		case !fam.held:
 		case s.site != NoSite:
 			for _, i := range fam.bySite[s.site].members {
 				some = some || r.eligible(m, &fam.members[i], Normal) == eligible

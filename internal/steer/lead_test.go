@@ -2,11 +2,15 @@ package steer_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"geodns/internal/steer"
+	"geodns/internal/steer/record"
 )
 
 // follows serves a failover over time: what is down, and in how many minutes,
@@ -133,4 +137,63 @@ func TestLeadOfNextVersion(t *testing.T) {
 	if got, _ := x.at(t, 2); got != "3" {
 		t.Errorf("%s is answered, want 3: the step that served is gone", got)
 	}
+}
+
+// A failover between aliases has nothing to remember: what stands behind them is
+// not probed.
+func TestLeadOfAliases(t *testing.T) {
+	c := serve(t, top+`
+www CNAME www.cdn.example.
+lon._site TXT "v=site1; net=192.0.2.0/24; at=51.51,-0.13"
+nyc._site TXT "v=site1; net=198.51.100.0/24; at=40.71,-74.01"
+www._steer TXT "v=steer1; policy=failover; order=nyc,lon; cname=lon:a.cdn.example.; cname=nyc:b.cdn.example."
+`, noWorld(t))
+	if c.program.FailsOver() {
+		t.Error("a failover between aliases is followed")
+	}
+	if lead, again := c.moment.Bound.Lead(nil, nil, time.Now()); len(lead.Active()) != 1 || lead.Active()[0] != 0 || !again.IsZero() {
+		t.Errorf("it has the active step %v, and is looked at again at %v", lead.Active(), again)
+	}
+}
+
+// As long as something is live, a failover that goes back by itself answers as
+// one that remembers nothing; on random zones, verdicts and drains.
+func TestLeadIsTheFirst(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		c := m.serve(t, dir, "www")
+		var lead *steer.Lead
+		for range 4 {
+			lead, _ = c.moment.Bound.Lead(c.moment.Verdicts, lead, time.Time{})
+			for f := range m.addrs {
+				if len(m.addrs[f]) == 0 {
+					continue
+				}
+				r := c.rule(t, "www", typeOf(steer.Family(f)))
+				plain := c.with(r, steer.Family(f), nil)
+				led := c.with(r, steer.Family(f), lead.Active())
+				if m.writers() || m.steer.Failback.Mode != record.FailbackAuto || plain.Stage > steer.BelowFloor {
+					continue
+				}
+				if plain.Stage != led.Stage || plain.Site != led.Site || !slices.Equal(plain.Pick, led.Pick) {
+					t.Fatalf("family %d: %+v, but without the past %+v\n%s", f, led, plain, m.text("www"))
+				}
+			}
+			m.drawMoment(t)
+			m.bring(c)
+		}
+	})
+}
+
+// with chooses with other active steps.
+func (c *cluster) with(r *steer.Rule, f steer.Family, active []uint8) steer.Result {
+	b := *c.moment.Bound
+	b.Active = active
+	m := c.moment
+	m.Bound, m.Nobody, m.Draw = &b, true, 1
+	c.chooser.Reset()
+	res := c.chooser.Address(&m, r, f, nil)
+	res.Pick = slices.Clone(res.Pick)
+	return res
 }

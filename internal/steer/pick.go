@@ -95,19 +95,19 @@ func (c *Chooser) weighted(fam *family, k int, draw *uint64) {
 	left := c.candidates
 	var sum uint64
 	for _, i := range left {
-		sum += uint64(fam.members[i].weight)
+		sum += uint64(fam.weights[i])
 	}
 	for range k {
 		j := 0
 		if sum > 0 {
 			at := below(next(draw), sum)
-			for ; at >= uint64(fam.members[left[j]].weight); j++ {
-				at -= uint64(fam.members[left[j]].weight)
+			for ; at >= uint64(fam.weights[left[j]]); j++ {
+				at -= uint64(fam.weights[left[j]])
 			}
 		} else {
 			j = int(below(next(draw), uint64(len(left))))
 		}
-		sum -= uint64(fam.members[left[j]].weight)
+		sum -= uint64(fam.weights[left[j]])
 		left[0], left[j] = left[j], left[0]
 		left = left[1:]
 	}
@@ -119,7 +119,7 @@ func (c *Chooser) weighted(fam *family, k int, draw *uint64) {
 func (c *Chooser) sticky(m *Moment, fam *family, k int) {
 	network := mix(stickyNetwork(&m.Client))
 	for _, i := range c.candidates {
-		c.scores[i] = mix(network ^ fam.members[i].key)
+		c.scores[i] = mix(network ^ fam.keys[i])
 	}
 	left := c.candidates
 	for range k {

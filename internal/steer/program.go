@@ -110,8 +110,11 @@ type Rule struct {
 type family struct {
 	members []member // by the record's index in the RRset
 	bySite  []group
-	twice   []uint16 // all indexes, twice: see Rule.quick
-	held    bool     // there is an RRset
+	twice   []uint16 // all indexes, twice: see Chooser.quick
+	sums    []uint64 // of the weights up to each member: see Chooser.draw
+	weights []uint32 // the members', side by side, as keys are: see pick
+	keys    []uint64
+	held    bool // there is an RRset
 	// probed: some member has targets. drained: some is drained by the zone.
 	probed, drained bool
 }
@@ -123,6 +126,7 @@ type group struct {
 	// twice is members twice. whole: if nothing is down, the site is up, in the
 	// other family too.
 	twice []uint16
+	sums  []uint64 // as the family's
 	whole bool
 }
 

@@ -1,22 +1,25 @@
 package steer
 
-import "geodns/internal/steer/record"
+import (
+	"slices"
 
-// quick chooses while nothing is down or drained, which is nearly always: what
-// rotates is then a run of a list that was made beforehand. It says false where
-// there is more to find out, and then has done nothing; the result is what the
-// chain would give.
-func (r *Rule) quick(m *Moment, fam *family, order []SiteID, all bool, res *Result) bool {
-	if r.pick == record.PickWeighted || r.pick == record.PickSticky && !m.Nobody ||
-		!r.untroubled(m, &r.family[V4]) || !r.untroubled(m, &r.family[V6]) {
+	"geodns/internal/steer/record"
+)
+
+// quick chooses while nothing is down or drained, which is nearly always: the
+// candidates are then a list that was made beforehand, and what rotates is a run
+// of it. It says false where there is more to find out, and then has done
+// nothing; the result is what the chain would give.
+func (c *Chooser) quick(m *Moment, r *Rule, fam *family, order []SiteID, all bool, res *Result) bool {
+	if !r.untroubled(m, &r.family[V4]) || !r.untroubled(m, &r.family[V6]) {
 		return false
 	}
-	list, site := fam.twice, NoSite
+	list, sums, site := fam.twice, fam.sums, NoSite
 	if !all {
 		if site = r.firstWhole(m, fam, order); site == NoSite {
 			return false
 		}
-		list = fam.bySite[site].twice
+		list, sums = fam.bySite[site].twice, fam.bySite[site].sums
 	} else if r.hasFloor() || r.def != NoSite {
 		return false
 	}
@@ -24,10 +27,24 @@ func (r *Rule) quick(m *Moment, fam *family, order []SiteID, all bool, res *Resu
 	if n == 0 {
 		return false
 	}
-	k, start := n, 0
+	k := n
 	if r.answers > 0 {
 		k = min(n, r.answers)
 	}
+	switch {
+	case r.pick == record.PickWeighted && n > 1:
+		if res.Pick = c.draw(m, list[:n], sums, k); res.Pick != nil {
+			res.Site = site
+			return true
+		}
+		fallthrough
+	case r.pick == record.PickSticky && !m.Nobody:
+		res.Site = site
+		c.candidates = append(c.candidates[:0], list[:n]...)
+		c.pick(m, r, fam, res, nil)
+		return true
+	}
+	start := 0
 	if n > 1 {
 		start = int(below(mix(m.Draw), uint64(n)))
 	}
@@ -39,6 +56,40 @@ func (r *Rule) quick(m *Moment, fam *family, order []SiteID, all bool, res *Resu
 	res.Pick = list[start : start+k : start+k]
 	return true
 }
+
+// manyEnough is how many candidates there have to be for each that is drawn, for
+// draw to be worth its while: it has to throw away what was drawn before.
+const manyEnough = 4
+
+// draw draws k of many by their weights, without replacement: what was drawn
+// before is drawn anew, which leaves the others in their proportions. sums are
+// the weights up to and with each. It returns nil where that may take long.
+func (c *Chooser) draw(m *Moment, list []uint16, sums []uint64, k int) []uint16 {
+	if k*manyEnough > len(list) || sums[len(sums)-1] == 0 {
+		return nil
+	}
+	picks := c.hand(k)
+	if picks == nil {
+		return nil
+	}
+	state, left := m.Draw, 2*k+maxRedraws
+	for i := 0; i < k; {
+		if left--; left < 0 {
+			c.picks = c.picks[:len(c.picks)-k]
+			return nil
+		}
+		at := below(next(&state), sums[len(sums)-1])
+		j, _ := slices.BinarySearch(sums, at+1)
+		if !slices.Contains(picks[:i], list[j]) {
+			picks[i] = list[j]
+			i++
+		}
+	}
+	return picks
+}
+
+// maxRedraws bounds what is drawn in vain, as where one weight outweighs all.
+const maxRedraws = 8
 
 // firstWhole is the first site that has records of a family, and as many as its
 // floor wants; NoSite: none, or it takes the chain to say.

@@ -203,6 +203,8 @@ func (b *ruleBuilder) group() {
 		fam := &r.family[f]
 		fam.bySite = make([]group, len(r.sites))
 		for i := range fam.members {
+			fam.weights = append(fam.weights, fam.members[i].weight)
+			fam.keys = append(fam.keys, fam.members[i].key)
 			if s := fam.members[i].site; s != NoSite {
 				fam.bySite[s].members = append(fam.bySite[s].members, uint16(i))
 			}
@@ -211,16 +213,28 @@ func (b *ruleBuilder) group() {
 			g := &fam.bySite[s]
 			g.floor = floorOf(r.Spec.Floor, len(g.members))
 			g.twice = slices.Repeat(g.members, 2)
+			g.sums = fam.sumsOf(g.members)
 		}
 		for i := range 2 * len(fam.members) {
 			fam.twice = append(fam.twice, uint16(i%len(fam.members)))
 		}
+		fam.sums = fam.sumsOf(fam.twice[:len(fam.members)])
 	}
 	for s := range r.sites {
 		four, six := &r.family[V4].bySite[s], &r.family[V6].bySite[s]
 		whole := (len(four.members) == 0 || len(four.members) >= four.floor) && (len(six.members) == 0 || len(six.members) >= six.floor)
 		four.whole, six.whole = whole, whole
 	}
+}
+
+// sumsOf are the weights of members up to and with each.
+func (f *family) sumsOf(members []uint16) (sums []uint64) {
+	sum := uint64(0)
+	for _, i := range members {
+		sum += uint64(f.weights[i])
+		sums = append(sums, sum)
+	}
+	return sums
 }
 
 // floorOf is how many of n members have to be live: at least one.

@@ -135,7 +135,7 @@ func (e *Encoder) set(s *Set, class uint16) int {
 	n := 0
 	if s.Pick != nil {
 		for _, i := range s.Pick {
-			data := nthRecord(s.Records, int(i))
+			data := nthRecord(s.Type, s.Records, int(i))
 			if !e.record(s, class, data) {
 				return e.undo(start)
 			}
@@ -187,16 +187,21 @@ func skipRecords(records []byte, n int) int {
 
 // nthRecord is the RDATA of record n. Addresses are all of one length, so that
 // theirs is found by a multiplication.
-func nthRecord(records []byte, n int) []byte {
-	if len(records) < 2 {
-		return nil
+func nthRecord(t Type, records []byte, n int) []byte {
+	var size int
+	switch t {
+	case TypeA:
+		size = 2 + 4
+	case TypeAAAA:
+		size = 2 + 16
+	default:
+		data, _, _ := NextRecord(records[skipRecords(records, n):])
+		return data
 	}
-	size := 2 + int(be16(records, 0))
-	if at := n * size; at+size <= len(records) && len(records)%size == 0 && (size == 6 || size == 18) {
+	if at := n * size; at+size <= len(records) {
 		return records[at+2 : at+size]
 	}
-	data, _, _ := NextRecord(records[skipRecords(records, n):])
-	return data
+	return nil
 }
 
 // record appends one record. It reports false if it does not fit.

@@ -30,11 +30,14 @@ type server struct {
 }
 
 var geodns = server{"geodns", func(b *testing.B, dir, zones string, port int) *exec.Cmd {
-	bin := filepath.Join(dir, "geodns")
-	build := exec.Command("go", "build", "-o", bin, "geodns/cmd/geodns")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+	bin := os.Getenv("GEODNS_TEST_BINARY") // one that is built already
+	if bin == "" {
+		bin = filepath.Join(dir, "geodns")
+		build := exec.Command("go", "build", "-o", bin, "geodns/cmd/geodns")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
 	}
 	write(b, filepath.Join(dir, "geodns.yaml"), fmt.Sprintf("listen: [\"127.0.0.1:%d\"]\nzones: %s\nstore: \"\"\ncontrol: \"\"\nhttp: \"\"\n", port, zones))
 	return exec.Command(bin, "serve", "--config", filepath.Join(dir, "geodns.yaml"))
@@ -135,13 +138,16 @@ func awaitAnswer(b *testing.B, cmd *exec.Cmd, port int, name string) {
 	b.Fatal("no answer")
 }
 
-func residentKiB(b *testing.B, pid int) (kib int) {
+func residentKiB(b *testing.B, pid int) int { return statusKiB(b, pid, "VmRSS:") }
+
+// statusKiB is a line of what the system says about a process.
+func statusKiB(b *testing.B, pid int, key string) (kib int) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, key); ok {
 			fmt.Sscanf(rest, "%d", &kib)
 		}
 	}

@@ -105,6 +105,8 @@ func (t Target) start(spec Spec) (*Server, error) {
 	s.cmd = exec.Command(t.Binary, args...)
 	s.cmd.Dir = spec.Dir
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	// Not even a test that is killed leaves it behind.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(state))
 	}
