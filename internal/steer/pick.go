@@ -48,9 +48,9 @@ func (c *Chooser) pick(m *Moment, r *Rule, fam *family, res *Result, t *Trace) {
 	switch {
 	case n <= 1:
 	case r.pick == record.PickWeighted:
-		c.weighted(fam, k, &draw)
+		weighted(fam, c.candidates, k, fam.sumOf(c.candidates), draw)
 	case r.pick == record.PickSticky && !m.Nobody:
-		c.sticky(m, fam, k)
+		c.sticky(m, fam, c.candidates, k)
 	default:
 		start := int(below(mix(draw), uint64(n)))
 		if n == len(fam.members) && k == n {
@@ -89,23 +89,26 @@ func (c *Chooser) hand(n int) []uint16 {
 	return c.picks[at : at+n : at+n]
 }
 
-// weighted brings k candidates to the front: each drawn from those that are
-// left, by their weights. Weights of 0 come when nothing else is left, in turn.
-func (c *Chooser) weighted(fam *family, k int, draw *uint64) {
-	left := c.candidates
-	var sum uint64
-	for _, i := range left {
-		sum += uint64(fam.weights[i])
-	}
-	for range k {
+// handCopy is hand, filled with a list.
+func (c *Chooser) handCopy(list []uint16) []uint16 {
+	picks := c.hand(len(list))
+	copy(picks, list)
+	return picks
+}
+
+// weighted brings k of a list to the front: each drawn from those that are left,
+// by their weights, whose sum is given. Weights of 0 come when nothing else is
+// left, in turn.
+func weighted(fam *family, left []uint16, k int, sum, draw uint64) {
+	for ; k > 0 && len(left) > 1; k-- {
 		j := 0
 		if sum > 0 {
-			at := below(next(draw), sum)
+			at := below(next(&draw), sum)
 			for ; at >= uint64(fam.weights[left[j]]); j++ {
 				at -= uint64(fam.weights[left[j]])
 			}
 		} else {
-			j = int(below(next(draw), uint64(len(left))))
+			j = int(below(next(&draw), uint64(len(left))))
 		}
 		sum -= uint64(fam.weights[left[j]])
 		left[0], left[j] = left[j], left[0]
@@ -113,24 +116,32 @@ func (c *Chooser) weighted(fam *family, k int, draw *uint64) {
 	}
 }
 
-// sticky brings to the front the k candidates that score highest for the
+// sumOf is the weights of a list.
+func (f *family) sumOf(list []uint16) (sum uint64) {
+	for _, i := range list {
+		sum += uint64(f.weights[i])
+	}
+	return sum
+}
+
+// sticky brings to the front of a list the k that score highest for the
 // client's network (rendezvous hashing, Thaler and Ravishankar 1998): when one
 // goes only its own clients move, each to the next on their list.
-func (c *Chooser) sticky(m *Moment, fam *family, k int) {
+func (c *Chooser) sticky(m *Moment, fam *family, left []uint16, k int) {
 	network := mix(stickyNetwork(&m.Client))
-	for _, i := range c.candidates {
-		c.scores[i] = mix(network ^ fam.keys[i])
+	scores := c.scores[:len(left)]
+	for at, i := range left {
+		scores[at] = mix(network ^ fam.keys[i])
 	}
-	left := c.candidates
-	for range k {
-		best := 0
-		for j := range left {
-			if c.scores[left[j]] > c.scores[left[best]] {
+	for at := 0; at < k && at < len(left)-1; at++ {
+		best := at
+		for j := at + 1; j < len(left); j++ {
+			if scores[j] > scores[best] {
 				best = j
 			}
 		}
-		left[0], left[best] = left[best], left[0]
-		left = left[1:]
+		left[at], left[best] = left[best], left[at]
+		scores[at], scores[best] = scores[best], scores[at]
 	}
 }
 

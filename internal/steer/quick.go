@@ -33,15 +33,21 @@ func (c *Chooser) quick(m *Moment, r *Rule, fam *family, order []SiteID, all boo
 	}
 	switch {
 	case r.pick == record.PickWeighted && n > 1:
-		if res.Pick = c.draw(m, list[:n], sums, k); res.Pick != nil {
-			res.Site = site
-			return true
+		if res.Pick = c.draw(m, list[:n], sums, k); res.Pick == nil {
+			res.Pick = c.handCopy(list[:n])
+			weighted(fam, res.Pick, k, sums[n-1], m.Draw)
+			res.Pick = res.Pick[:min(k, len(res.Pick))]
 		}
-		fallthrough
-	case r.pick == record.PickSticky && !m.Nobody:
 		res.Site = site
-		c.candidates = append(c.candidates[:0], list[:n]...)
-		c.pick(m, r, fam, res, nil)
+		return true
+	case r.pick == record.PickSticky && !m.Nobody:
+		if len(fam.members) > 1 {
+			res.Scope = max(res.Scope, stickyScope(&m.Client))
+		}
+		res.Pick = c.handCopy(list[:n])
+		c.sticky(m, fam, res.Pick, k)
+		res.Pick = res.Pick[:min(k, len(res.Pick))]
+		res.Site = site
 		return true
 	}
 	start := 0

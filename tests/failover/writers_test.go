@@ -66,15 +66,16 @@ func (c *cluster) database(addr netip.Addr, files string) *database {
 // readOnly makes the database take writes, or none, and returns when it was so.
 func (d *database) readOnly(yes bool) time.Time {
 	d.t.Helper()
-	_, err := d.admin.Exec(fmt.Sprintf("SET GLOBAL read_only = %t", yes))
-	if err != nil {
-		// The connection may be one of before a crash.
-		_, err = d.admin.Exec(fmt.Sprintf("SET GLOBAL read_only = %t", yes))
+	// The connection may be one of before a crash, and a database that starts
+	// opens its port before it listens on its socket.
+	var err error
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err = d.admin.Exec(fmt.Sprintf("SET GLOBAL read_only = %t", yes)); err == nil {
+			return time.Now()
+		}
 	}
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return time.Now()
+	d.t.Fatal(err)
+	return time.Time{}
 }
 
 // Cluster 8: two databases, of which one takes writes. There is never more than
