@@ -61,7 +61,7 @@ func output(t *testing.T, name string, args ...string) []byte {
 // import path. flags are further flags of go list.
 func list(t *testing.T, flags ...string) map[string]*pkg {
 	t.Helper()
-	args := append([]string{"list", "-e", "-deps", "-json=ImportPath,Dir,Standard,Export,GoFiles,Imports"}, flags...)
+	args := append([]string{"list", "-pgo=off", "-e", "-deps", "-json=ImportPath,Dir,Standard,Export,GoFiles,Imports"}, flags...)
 	out := map[string]*pkg{}
 	for d := json.NewDecoder(strings.NewReader(string(output(t, "go", append(args, module+"...")...)))); ; {
 		p := &pkg{}
