@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,6 +253,15 @@ func needsRestart(old, new *config.Config) string {
 	}
 	if old.Geo != new.Geo {
 		keys = append(keys, "geo")
+	}
+	if old.Store != new.Store {
+		keys = append(keys, "store")
+	}
+	if !slices.Equal(old.ProbeAllow, new.ProbeAllow) {
+		keys = append(keys, "probe-allow")
+	}
+	if !reflect.DeepEqual(old.Checks, new.Checks) {
+		keys = append(keys, "checks")
 	}
 	if old.Identity != new.Identity {
 		keys = append(keys, "identity")

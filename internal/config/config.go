@@ -170,6 +170,12 @@ func (c *Config) NotYetUsed() []string {
 	if len(c.Transfer.Notify) > 0 {
 		keys = append(keys, "transfer.notify")
 	}
+	if len(c.Anchors) > 0 {
+		keys = append(keys, "anchors")
+	}
+	if c.Site != "" {
+		keys = append(keys, "site")
+	}
 	return keys
 }
 

@@ -28,7 +28,7 @@ func TestRegistry(t *testing.T) {
 			},
 			"release": func(t *rapid.T) {
 				if len(held) == 0 {
-					t.Skip()
+					return
 				}
 				i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
 				var keys []string

@@ -183,12 +183,6 @@ func (c *Chooser) everywhere(m *Moment, r *Rule, f Family, p pass, res *Result, 
 		res.Site = NoSite
 		return len(c.candidates) > 0
 	}
-	if !t.on() && r.untroubled(m, fam) {
-		for i := range fam.members {
-			c.candidates = append(c.candidates, uint16(i))
-		}
-		return true
-	}
 	for i := range fam.members {
 		c.candidate(m, r, f, i, p.stage, t)
 	}
@@ -212,12 +206,8 @@ func (c *Chooser) take(m *Moment, r *Rule, f Family, s SiteID, p pass, res *Resu
 		return false
 	}
 	had := len(c.candidates)
-	if !t.on() && r.untroubled(m, fam) {
-		c.candidates = append(c.candidates, g.members...)
-	} else {
-		for _, i := range g.members {
-			c.candidate(m, r, f, int(i), p.stage, t)
-		}
+	for _, i := range g.members {
+		c.candidate(m, r, f, int(i), p.stage, t)
 	}
 	if len(c.candidates) == had {
 		t.site(s, whyNothing)
@@ -484,17 +474,4 @@ func (p *Program) SiteName(r *Rule, s SiteID) string {
 		return ""
 	}
 	return p.Sites[r.sites[s]].Name
-}
-
-// Eligible counts the records of a family that are live and not drained, and
-// all of them.
-func (b *Bound) Eligible(r *Rule, f Family, v *health.Verdicts) (live, all int) {
-	m := Moment{Bound: b, Verdicts: v}
-	fam := &r.family[f]
-	for i := range fam.members {
-		if r.eligible(&m, &fam.members[i], Normal) == eligible {
-			live++
-		}
-	}
-	return live, len(fam.members)
 }

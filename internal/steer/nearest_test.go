@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"geodns/internal/geo"
+	"geodns/internal/geo/builtin"
+	"geodns/internal/geo/country"
 	"geodns/internal/steer"
 	"geodns/internal/wire"
 )
@@ -79,23 +81,25 @@ func TestNearest(t *testing.T) {
 	testNearest(t, tableOf(t, t.TempDir(), randomWorld(places)), func(r *rand.Rand) netip.Addr { return randomClient(r, places) })
 }
 
-// TestNearestCity is the same with a database, if there is one.
-func TestNearestCity(t *testing.T) {
-	name := os.Getenv(envCity)
-	if name == "" {
-		t.Logf("%s names no City database: nothing was tried", envCity)
-		return
+// TestNearestWorld is the same with the built-in world, and with a database if
+// there is one to try.
+func TestNearestWorld(t *testing.T) {
+	worlds := []geo.Options{{BuiltIn: builtin.World, Centre: country.Centre, Continent: country.Continent}}
+	if name := os.Getenv(envCity); name != "" {
+		worlds = append(worlds, geo.Options{Database: name})
 	}
-	table, err := geo.Load(geo.Options{Database: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	testNearest(t, table, func(r *rand.Rand) netip.Addr {
-		if r.IntN(2) == 0 {
-			return inside(r, netip.MustParsePrefix("0.0.0.0/0"))
+	for _, o := range worlds {
+		table, err := geo.Load(o)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return inside(r, netip.MustParsePrefix("2000::/3"))
-	})
+		testNearest(t, table, func(r *rand.Rand) netip.Addr {
+			if r.IntN(2) == 0 {
+				return inside(r, netip.MustParsePrefix("0.0.0.0/0"))
+			}
+			return inside(r, netip.MustParsePrefix("2000::/3"))
+		})
+	}
 }
 
 func testNearest(t *testing.T, table *geo.Table, client func(*rand.Rand) netip.Addr) {

@@ -53,6 +53,8 @@ const (
 	// killed is the same for a node whose machine still says that it is dead, so
 	// that no probe of it lasts.
 	killed = 500 * time.Millisecond
+	// held is the same where the probe's connection is held.
+	held = 100 * time.Millisecond
 	// back is how long after its return a node may be missing.
 	back = 700 * time.Millisecond
 	// noise is what a busy machine may add to the worst of each. It is not added

@@ -81,6 +81,35 @@ www._steer TXT "v=steer1; check=web"
 	})
 }
 
+// A held connection tells of the death at once, however seldom is probed.
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := number(t, envKills, 5)
+	var lasts []int
+	for i := range n + 1 {
+		lasts = append(lasts, 10+i)
+	}
+	nodes := c.webs(lasts...)
+	c.zone(records(nodes) + `
+web._check TXT "v=check1; type=http; port=PORT; path=/healthz; every=5s; timeout=1s; fall=3; rise=1; hold=yes"
+www._steer TXT "v=steer1; check=web"
+`)
+	c.serve()
+	w := c.watch("www", dns.TypeA, "")
+	w.until("names all nodes", time.Now(), func(s *sighting) bool { return len(s.addrs) == n+1 })
+	var left []time.Duration
+	for _, x := range nodes[:n] {
+		left = append(left, w.leaves(x, x.kill()))
+	}
+	distribution(t, "a killed node whose connection was held, in answers", left, held)
+	for i, took := range left {
+		if most := addNoise(t, held); took > most {
+			t.Errorf("node %d was in answers for %v after its death, want %v at most", i, took, most)
+		}
+	}
+}
+
 // A node that hangs still takes connections: only that nobody answers tells.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
