@@ -50,9 +50,13 @@ func (w *worker) answer(req []byte, from addr, udp bool, out []byte) []byte {
 	if q.TSIG != 0 {
 		return w.answerSigned(req, verdict, from, udp, out)
 	}
-	if verdict == wire.Reject {
+	switch {
+	case verdict == wire.Reject:
 		w.rejected()
-	} else {
+	case w.exchanges && special(q):
+		w.hand(req, from, nil)
+		return nil
+	default:
 		asked := resolver.Asked{TCP: !udp, Source: from.steered(), Draw: w.rng.Uint64(), Identity: a.identity}
 		w.resolved(a.resolver.Resolve(a.live.Load(), q, asked, a.reply))
 	}

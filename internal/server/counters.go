@@ -46,6 +46,8 @@ const (
 
 	Rejected // messages that were malformed, or of an unknown opcode or EDNS version
 
+	Exchanged // transfers, NOTIFY and UPDATE, handed to those who answer them
+
 	Truncated // replies with TC set (RFC 2181 9)
 	EDNS      // messages with a valid OPT (RFC 6891)
 	DNSSEC    // those of them with DO set (RFC 3225)

@@ -31,6 +31,9 @@ type Config struct {
 	// Keys are those that may sign queries (RFC 8945); nil for none. SetKeys
 	// replaces them.
 	Keys *tsig.Keyring
+	// Exchanges, if not nil, answers transfers, NOTIFY and UPDATE; else they are
+	// refused.
+	Exchanges Exchanges
 	// Log gets what goes wrong; nil for silence.
 	Log *slog.Logger
 }
@@ -87,6 +90,8 @@ type Server struct {
 	hook    answerFunc
 	chaos   resolver.Identity
 	keys    atomic.Pointer[tsig.Keyring]
+	// exchanging holds a place for each exchange over UDP that is under way.
+	exchanging chan struct{}
 
 	stop atomic.Bool   // read by workers once a batch
 	done chan struct{} // closed when stop is set
@@ -105,7 +110,7 @@ func Listen(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, done: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Log, done: make(chan struct{}), exchanging: make(chan struct{}, maxExchanges)}
 	s.SetKeys(cfg.Keys)
 	s.chaos = resolver.Identity{Version: chaosText(cfg.Identity.Version), ID: chaosText(cfg.Identity.ID)}
 	s.tcp = newTCPTable(cfg.Limits)

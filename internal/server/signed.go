@@ -24,6 +24,9 @@ func (w *worker) answerSigned(req []byte, verdict wire.Verdict, from addr, udp b
 		w.refuseSignature(err)
 	case verdict == wire.Reject:
 		w.rejected()
+	case w.exchanges && special(&a.query):
+		w.hand(req, from, session)
+		return nil
 	default:
 		asked := resolver.Asked{
 			TCP: !udp, Source: from.steered(), Signed: true, Trusted: session.Trusted(),

@@ -184,16 +184,20 @@ func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
 			pending += reply
 			replies++
 		}
+		x := w.takeHanded()
 		c.queries++
 		// A peer that sends what is no query is out of step with the length
 		// prefixes or no DNS client: nothing good can follow.
-		ok = reply > 0 && (limit == 0 || c.queries < limit)
-		if pending > flushAt {
+		ok = (reply > 0 || x != nil) && (limit == 0 || c.queries < limit)
+		if pending > flushAt || x != nil && pending > 0 {
 			if !c.write(w, fd, w.out[:pending]) {
 				return used, false
 			}
 			w.took(firstTCPDuration, tcpNanoseconds, replies, int64(time.Since(began)))
 			pending, replies = 0, 0
+		}
+		if x != nil && !c.exchange(w, fd, x) {
+			return used, false
 		}
 	}
 	if pending > 0 {
@@ -219,7 +223,9 @@ func (c *tcpConn) answerOne(w *worker, req, out []byte) int {
 	w.current = req
 	res := w.respond(req, c.from, false, out[lenPrefix:lenPrefix:lenPrefix+maxMessage])
 	if len(res) == 0 || len(res) > maxMessage {
-		w.count(Unanswered)
+		if w.handed == nil {
+			w.count(Unanswered)
+		}
 		return 0
 	}
 	out[0], out[1] = byte(len(res)>>8), byte(len(res))

@@ -50,6 +50,11 @@ type mmsghdr struct {
 type udpSocket struct {
 	w    *worker
 	stop *atomic.Bool
+	// What is answered beside the batch: by whom, how many at once for the whole
+	// server, and until when the server has ended.
+	exchanges  Exchanges
+	exchanging chan struct{}
+	beside     *sync.WaitGroup
 
 	mu sync.Mutex // guards fd against being closed while wake uses it
 	fd int        // blocking; -1 once closed
@@ -78,7 +83,7 @@ type udpSocket struct {
 
 func newUDPSocket(s *Server, b *binding, fd int) *udpSocket {
 	u := &udpSocket{
-		w: newWorker(s), stop: &s.stop, fd: fd,
+		w: newWorker(s), stop: &s.stop, fd: fd, exchanges: s.cfg.Exchanges, exchanging: s.exchanging, beside: &s.serving,
 		v4: b.v4(), wildcard: b.addr.Addr().IsUnspecified(), flow: UDP6Queries,
 	}
 	if u.v4 {
@@ -239,6 +244,10 @@ func (u *udpSocket) process() {
 		at, to := i*u.inGap, k*u.outGap
 		res := w.respond(u.in[at:at+n:at+n], from, true, u.out[to:to:to+u.outMax])
 		if len(res) == 0 || len(res) > u.outMax {
+			if x := w.takeHanded(); x != nil {
+				u.exchange(i, x)
+				continue
+			}
 			w.count(Unanswered)
 			continue
 		}

@@ -58,6 +58,15 @@ func (a *addr) steered() steer.Client {
 	return steer.Client{Hi: binary.BigEndian.Uint64(a.ip[:]), Lo: binary.BigEndian.Uint64(a.ip[8:])}
 }
 
+// addrPort is the address as others know it.
+func (a *addr) addrPort() netip.AddrPort {
+	ip := netip.AddrFrom16(a.ip)
+	if a.v4 {
+		ip = netip.AddrFrom4([4]byte(a.ip[:4]))
+	}
+	return netip.AddrPortFrom(ip, a.port)
+}
+
 // answerFunc is the shape of worker.answer.
 type answerFunc func(req []byte, from addr, udp bool, out []byte) []byte
 
@@ -78,6 +87,10 @@ type worker struct {
 	// in and out are for TCP alone: one message of any size with its length,
 	// and the answers that wait to be written.
 	in, out []byte
+	// exchanges: there is somebody who answers them. handed is the one that the
+	// last message was.
+	exchanges bool
+	handed    *Exchange
 	// current is the TCP message at hand, for the report of a panic.
 	current []byte
 	// hook replaces answer in tests.
@@ -87,7 +100,7 @@ type worker struct {
 func newWorker(s *Server) *worker {
 	var seed [16]byte
 	_, _ = crand.Read(seed[:]) // crypto/rand.Read never fails: it ends the process instead
-	w := &worker{answers: newAnswerer(s), log: s.log, hook: s.hook}
+	w := &worker{answers: newAnswerer(s), log: s.log, hook: s.hook, exchanges: s.cfg.Exchanges != nil}
 	w.rng.Seed(binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:]))
 	return w
 }
