@@ -61,25 +61,6 @@ func TestShrinkMended(t *testing.T) {
 	f.changed("a.test.zone a.test. 3")
 }
 
-func TestSerials(t *testing.T) {
-	f := newFolder(t)
-	f.write("a.test.zone", text(10, 1))
-	f.changed("a.test.zone a.test. 10")
-	f.write("a.test.zone", text(10, 2))
-	f.changed("a.test.zone a.test. 10 serial-unchanged")
-	f.changed()
-	f.write("a.test.zone", "; only a comment\n"+text(10, 2))
-	f.changed("a.test.zone a.test. 10")
-	f.write("a.test.zone", strings.Replace(text(10, 2), "$TTL 300", "$TTL 301", 1))
-	f.changed("a.test.zone a.test. 10 serial-unchanged")
-	f.write("a.test.zone", text(9, 2))
-	f.changed("a.test.zone a.test. 9 serial-backwards")
-	f.write("a.test.zone", text(4294967295, 2))
-	f.changed("a.test.zone a.test. 4294967295 serial-backwards")
-	f.write("a.test.zone", text(1, 2)) // RFC 1982 3.2: forward
-	f.changed("a.test.zone a.test. 1")
-}
-
 func TestStates(t *testing.T) {
 	f := newFolder(t)
 	before := time.Now()

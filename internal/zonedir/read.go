@@ -3,7 +3,6 @@ package zonedir
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"geodns/internal/steer/positions"
@@ -40,13 +40,11 @@ type loader struct {
 	git     *gitTree
 	quiet   time.Duration
 	builder *zone.Builder
-	hash    maphash.Hash
+	hash    *xxhash.Digest
 }
 
-// newLoader returns a loader; sums with the same seed can be compared.
-func newLoader(dir string, root *os.Root, git *gitTree, quiet time.Duration, seed maphash.Seed) *loader {
-	l := &loader{dir: dir, root: root, git: git, quiet: quiet, builder: zone.NewBuilder()}
-	l.hash.SetSeed(seed)
+func newLoader(dir string, root *os.Root, git *gitTree, quiet time.Duration) *loader {
+	l := &loader{dir: dir, root: root, git: git, quiet: quiet, builder: zone.NewBuilder(), hash: xxhash.New()}
 	return l
 }
 
@@ -162,7 +160,7 @@ func (a *attempt) compile(f io.Reader, origin []byte, size int64) {
 		broken = broken || found.Severity == zonefile.Error
 		r.Findings = append(r.Findings, found)
 	}
-	stats, err := zonefile.Parse(io.TeeReader(f, &a.hash), options, func(rr *wire.RR, pos zonefile.Pos) error {
+	stats, err := zonefile.Parse(io.TeeReader(f, a.hash), options, func(rr *wire.RR, pos zonefile.Pos) error {
 		if p := b.Add(rr); p != nil {
 			report(finding(pos, p))
 		}
@@ -196,8 +194,9 @@ func finding(pos zonefile.Pos, p *zone.Problem) zonefile.Finding {
 	return f
 }
 
-// sumOf is what tells two readings apart.
+// sumOf is what tells two readings apart. It also notes what was read.
 func (a *attempt) sumOf(r *reading) uint64 {
+	r.Source = a.hash.Sum64()
 	for _, f := range r.Findings {
 		_, _ = a.hash.WriteString(f.String())
 	}
@@ -230,7 +229,7 @@ func (a *attempt) include(name string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	a.note(f, rel, info)
-	return hashed{io.TeeReader(f, &a.hash), f}, nil
+	return hashed{io.TeeReader(f, a.hash), f}, nil
 }
 
 func (a *attempt) openWithin(rel string) (*os.File, fs.FileInfo, error) {

@@ -215,7 +215,7 @@ func (s *scan) each(n int, f func(l *loader, i int)) {
 			if s.serving {
 				defer threads.leave(threads.yield())
 			}
-			l := newLoader(s.path, s.root, &s.git, s.quiet, s.seed)
+			l := newLoader(s.path, s.root, &s.git, s.quiet)
 			l.real = at
 			for i := range next {
 				f(l, i)

@@ -5,10 +5,8 @@ import (
 	"cmp"
 	"path/filepath"
 	"slices"
-	"weak"
 
 	"geodns/internal/wire"
-	"geodns/internal/zone"
 )
 
 // settling is what happens with the zones after files were read.
@@ -96,7 +94,7 @@ func (t *settling) release(name string) {
 	t.held[name] = *f
 	t.freed[string(f.apex)] = name
 	delete(t.owners, string(f.apex))
-	f.apex, f.loaded, f.records, f.zone = nil, false, 0, weak.Pointer[zone.Zone]{}
+	f.apex, f.loaded, f.records = nil, false, 0
 }
 
 // forget drops a file that is no more.
@@ -164,7 +162,7 @@ func (t *settling) take(r *reading) bool {
 	}
 	f.told = now
 	if r.Zone != nil {
-		f.loaded, f.records, f.zone = true, r.Stats.Records, weak.Make(r.Zone)
+		f.loaded, f.records = true, r.Stats.Records
 	}
 	t.states.note(name, &r.Result)
 	return true
@@ -194,7 +192,7 @@ func (t *settling) refuse(f *file, r *reading, other string) {
 		return
 	}
 	r.Apex, r.Kept = had.apex, true
-	f.loaded, f.records, f.zone = had.loaded, had.records, had.zone
+	f.loaded, f.records = had.loaded, had.records
 }
 
 // freed are the files that waited for a zone that nobody makes now, and that

@@ -159,7 +159,7 @@ func TestNeverStill(t *testing.T) {
 // Where leases are not to be had, a file must have been left alone for a while.
 func TestQuietWithoutLeases(t *testing.T) {
 	f := newFolder(t)
-	l := newLoader(f.at, nil, &gitTree{}, time.Hour, f.dir.seed)
+	l := newLoader(f.at, nil, &gitTree{}, time.Hour)
 	a := &attempt{loader: l, start: time.Now()}
 	pipe, w, err := os.Pipe()
 	f.must(err)

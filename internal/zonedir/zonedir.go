@@ -10,13 +10,11 @@
 package zonedir
 
 import (
-	"hash/maphash"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-	"weak"
 
 	"geodns/internal/steer"
 	"geodns/internal/steer/positions"
@@ -63,7 +61,6 @@ type Dir struct {
 	owners  map[string]string // the file that makes a zone, by apex
 	waiting map[string]string // the apex that belongs to another file, by file
 	scanned bool              // at least once
-	seed    maphash.Seed      // of all sums
 	git     gitTree
 	states  states
 	places  places
@@ -74,7 +71,6 @@ type file struct {
 	stamps  []stamp // of the file and of what it includes; nil: to be read
 	apex    []byte  // the zone that it owns; nil: none
 	records int     // of the version that was taken
-	zone    weak.Pointer[zone.Zone]
 	told    verdict // what was last said of it
 	loaded  bool    // there is a good version of it
 }
@@ -100,7 +96,7 @@ const (
 func New(path string) *Dir {
 	return &Dir{
 		ShrinkLimit: DefaultShrinkLimit, Patience: DefaultPatience, Quiet: DefaultQuiet,
-		path: path, files: map[string]*file{}, owners: map[string]string{}, waiting: map[string]string{}, seed: maphash.MakeSeed(),
+		path: path, files: map[string]*file{}, owners: map[string]string{}, waiting: map[string]string{},
 	}
 }
 
@@ -116,6 +112,9 @@ type Result struct {
 	// is where they stand.
 	Steering *steer.Program
 	Places   *positions.Places
+	// Source is a hash of the file and of what it includes: the same in every
+	// process.
+	Source uint64
 	// Gone: the file is no more, or makes another zone now.
 	Gone bool
 	// Kept: the file is not taken, and an older version of its zone was good.
@@ -195,7 +194,7 @@ func ReadFile(path string) Result {
 		return Result{File: path, Findings: []zonefile.Finding{{Pos: pos, Rule: "unreadable", Message: message(err), Remedy: "mind the path"}}}
 	}
 	defer root.Close()
-	l := newLoader(filepath.Clean(dir), root, &gitTree{}, 0, maphash.MakeSeed())
+	l := newLoader(filepath.Clean(dir), root, &gitTree{}, 0)
 	r := l.load(name, time.Now())
 	return r.Result
 }
