@@ -1,6 +1,7 @@
 // Package tsig owns the signing of DNS messages with shared secrets (RFC 8945):
-// the keys, what makes a signature valid, and the signatures of what is
-// answered. It serves queries, and transfers whose answers are many messages.
+// the keys, what makes a signature valid, the signatures of what is answered
+// (Session), and those of what is asked, with the checks of the answers
+// (Exchange). It serves queries, and transfers whose answers are many messages.
 //
 // Invariant: it works on the octets of a message as they came or are to go,
 // never on a message that was taken apart and put together again; it does not

@@ -107,15 +107,31 @@ type key struct {
 	// mac signs what parts make together. The secret is in the function, which
 	// nothing can print.
 	mac func(parts ...[]byte) []byte
+	// stream begins a MAC whose parts come one after the other.
+	stream func(parts ...[]byte) *stream
+}
+
+// stream is a MAC under way. It is of functions, as the key is.
+type stream struct {
+	write func(part []byte)
+	sum   func() []byte
 }
 
 func signer(a *algorithm, secret []byte) func(parts ...[]byte) []byte {
-	return func(parts ...[]byte) []byte {
+	begin := streamer(a, secret)
+	return func(parts ...[]byte) []byte { return begin(parts...).sum() }
+}
+
+func streamer(a *algorithm, secret []byte) func(parts ...[]byte) *stream {
+	return func(parts ...[]byte) *stream {
 		h := hmac.New(a.hash, secret)
 		for _, p := range parts {
 			_, _ = h.Write(p)
 		}
-		return h.Sum(nil)
+		return &stream{
+			write: func(part []byte) { _, _ = h.Write(part) },
+			sum:   func() []byte { return h.Sum(nil) },
+		}
 	}
 }
 
@@ -155,7 +171,7 @@ func prepare(from *Key) (*key, error) {
 	case len(from.Secret) == 0:
 		return nil, errors.New("the secret is empty")
 	}
-	return &key{text: wire.NameString(name), name: name, alg: alg, trusted: from.Trusted, mac: signer(&alg, from.Secret)}, nil
+	return &key{text: wire.NameString(name), name: name, alg: alg, trusted: from.Trusted, mac: signer(&alg, from.Secret), stream: streamer(&alg, from.Secret)}, nil
 }
 
 // Len is how many keys there are.

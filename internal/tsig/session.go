@@ -60,6 +60,11 @@ func (s *Session) Size() int {
 // signed in their order, by one Session. The result shares msg's memory if that
 // has room. It is an error if msg is no DNS message, or too long afterwards.
 func (s *Session) Sign(msg []byte, now time.Time) ([]byte, error) {
+	return s.sign(msg, now, s.digest)
+}
+
+// sign is Sign with the digest that a request or an answer has.
+func (s *Session) sign(msg []byte, now time.Time, digest func(msg []byte, rr *dns.TSIG) []byte) ([]byte, error) {
 	if len(msg) < wire.HeaderLen || len(msg)+s.Size() > maxMessage {
 		return nil, fmt.Errorf("a message of %d octets cannot be signed", len(msg))
 	}
@@ -68,7 +73,7 @@ func (s *Session) Sign(msg []byte, now time.Time) ([]byte, error) {
 		return nil, errors.New("a message with 65535 additional records cannot be signed")
 	}
 	rr := s.unsigned(now)
-	mac := s.digest(msg, rr)
+	mac := digest(msg, rr)
 	rr.MACSize, rr.MAC = uint16(len(mac)), hex.EncodeToString(mac)
 	out, err := appendRecord(msg, rr, s.Size())
 	if err != nil {

@@ -144,15 +144,9 @@ func last(msg []byte) (at int, ok bool) {
 	if len(msg) < wire.HeaderLen || binary.BigEndian.Uint16(msg[atARCount:]) == 0 {
 		return 0, false
 	}
-	questions, records := int(binary.BigEndian.Uint16(msg[4:])), 0
-	for i := 6; i <= atARCount; i += 2 {
-		records += int(binary.BigEndian.Uint16(msg[i:]))
-	}
-	at = wire.HeaderLen
-	for ; questions > 0; questions-- {
-		if at = skipName(msg, at) + 4; at == 4 || at > len(msg) {
-			return 0, false
-		}
+	questions, records := counts(msg)
+	if at, ok = skipQuestions(msg, questions); !ok {
+		return 0, false
 	}
 	for i := range records {
 		start := at
@@ -170,6 +164,25 @@ func last(msg []byte) (at int, ok bool) {
 		at += 10 + int(binary.BigEndian.Uint16(msg[at+8:]))
 	}
 	return 0, false
+}
+
+// counts are how many questions and records a message says that it has.
+func counts(msg []byte) (questions, records int) {
+	for i := 6; i <= atARCount; i += 2 {
+		records += int(binary.BigEndian.Uint16(msg[i:]))
+	}
+	return int(binary.BigEndian.Uint16(msg[4:])), records
+}
+
+// skipQuestions returns where the records of a message begin.
+func skipQuestions(msg []byte, questions int) (at int, ok bool) {
+	at = wire.HeaderLen
+	for ; questions > 0; questions-- {
+		if at = skipName(msg, at) + 4; at == 4 || at > len(msg) {
+			return 0, false
+		}
+	}
+	return at, true
 }
 
 // skipName returns where the possibly compressed name at msg[at:] ends, 0 if it

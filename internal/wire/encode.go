@@ -227,7 +227,7 @@ func (e *Encoder) body(s *Set, class uint16, data []byte) bool {
 		byte(s.Type>>8), byte(s.Type), byte(class>>8), byte(class),
 		byte(s.TTL>>24), byte(s.TTL>>16), byte(s.TTL>>8), byte(s.TTL),
 		byte(len(data)>>8), byte(len(data)))
-	names, at := compressible(s.Type)
+	names, at := Compressible(s.Type)
 	if names == 0 {
 		return e.plain(data)
 	}
@@ -249,9 +249,9 @@ func (e *Encoder) body(s *Set, class uint16, data []byte) bool {
 	return true
 }
 
-// compressible returns how many names a type's RDATA has that may be
+// Compressible returns how many names a type's RDATA has that may be
 // compressed, and where the first begins: those of RFC 1035 only (RFC 3597 4).
-func compressible(t Type) (names, at int) {
+func Compressible(t Type) (names, at int) {
 	switch t {
 	case TypeNS, TypeMD, TypeMF, TypeCNAME, TypeMB, TypeMG, TypeMR, TypePTR:
 		return 1, 0

@@ -69,7 +69,10 @@ const (
 	RcodeNotImp   Rcode = 4
 	RcodeRefused  Rcode = 5
 	RcodeYXDomain Rcode = 6
+	RcodeYXRRSet  Rcode = 7
+	RcodeNXRRSet  Rcode = 8
 	RcodeNotAuth  Rcode = 9
+	RcodeNotZone  Rcode = 10
 	RcodeBadVers  Rcode = 16
 )
 

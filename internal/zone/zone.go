@@ -55,20 +55,46 @@ func soaSerial(data []byte) uint32 {
 }
 
 // Each calls f for every RRset, in no order but that a name's stand together,
-// until it returns false. owner is in wire form, and valid only during the
-// call.
+// until it returns false. owner and s are valid only during the call.
 func (z *Zone) Each(f func(owner []byte, s *RRset) bool) {
-	var owner [wire.MaxName + 1]byte
+	w := walk{z: z, f: f}
 	z.index.each(func(pos uint32) bool {
-		n := Node{z.at(pos)}
-		o := append(append(owner[:0], n.Rel()...), z.apex...)
-		for it := n.All(); it.Next(); {
-			if !f(o, &it.Set) {
-				return false
-			}
-		}
-		return true
+		w.places[w.n] = pos
+		w.n++
+		return w.n < len(w.places) || w.visit()
 	})
+	w.visit()
+}
+
+// walk is a walk over all nodes. The index has them in no order, and large zones
+// are in no cache: the nodes of many places are asked for before the first is
+// read, so that memory brings them at once instead of one after the other.
+type walk struct {
+	z      *Zone
+	f      func(owner []byte, s *RRset) bool
+	places [64]uint32
+	n      int
+	ended  bool
+	owner  [wire.MaxName + 1]byte
+	sets   Sets
+}
+
+// visit calls f for the nodes of the places at hand.
+func (w *walk) visit() bool {
+	var any byte
+	for _, pos := range w.places[:w.n] {
+		any |= w.z.at(pos)[0]
+	}
+	w.owner[0] = any // so that the reads are not left out
+	for _, pos := range w.places[:w.n] {
+		n := Node{w.z.at(pos)}
+		o := append(append(w.owner[:0], n.Rel()...), w.z.apex...)
+		for w.sets = n.All(); !w.ended && w.sets.Next(); {
+			w.ended = !w.f(o, &w.sets.Set)
+		}
+	}
+	w.n = 0
+	return !w.ended
 }
 
 // Records counts the zone's records. It walks over all of them.

@@ -26,6 +26,10 @@ func runChild(role string, args []string) int {
 		err = writeForEver(args[0], log)
 	case "create":
 		err = createForEver(args[0], log)
+	case "zones":
+		err = changeZones(args[0], log)
+	case "disk":
+		err = fillDisk(args[0], log)
 	case "full":
 		err = fillUp(args[0], log)
 	default:

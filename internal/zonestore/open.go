@@ -40,10 +40,10 @@ func open(path string, log *slog.Logger, wait time.Duration) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of the store: %w", err)
 	}
-	var saved contents
+	var saved salvage
 	for range attempts {
 		s, found, err := existing(path, log, wait)
-		if found.verdicts != nil || found.states != nil {
+		if found.verdicts != nil || found.states != nil || found.zones {
 			saved = found
 		}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -55,9 +55,22 @@ func open(path string, log *slog.Logger, wait time.Duration) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot use the store %s: %w", path, err)
 		}
+		s.settle()
 		return s, nil
 	}
 	return nil, fmt.Errorf("cannot use the store %s: it keeps changing; is another program writing there?", path)
+}
+
+func newStore(path string, log *slog.Logger) *Store {
+	s := &Store{path: path, log: log}
+	s.gens.held, s.gens.dead = map[uint64]int{}, map[uint64]bool{}
+	return s
+}
+
+// salvage is what was found intact in a file that was moved aside.
+type salvage struct {
+	contents
+	aside string // where it is now
 }
 
 // errAgain: what is at the path is not what it was a moment ago.
@@ -65,18 +78,19 @@ var errAgain = errors.New("it has just been replaced")
 
 // existing opens a file that is there. If it is damaged, it is moved aside, what
 // of it is intact is returned, and errAgain.
-func existing(path string, log *slog.Logger, wait time.Duration) (*Store, contents, error) {
-	s := &Store{path: path, log: log}
+func existing(path string, log *slog.Logger, wait time.Duration) (*Store, salvage, error) {
+	s := newStore(path, log)
 	c, err := s.load(wait)
 	if err == nil {
-		return s, contents{}, nil
+		return s, salvage{}, nil
 	}
+	saved := salvage{contents: c}
 	if isDamage(err) || errors.Is(err, errEmpty) {
 		// Before the lock ends.
-		err = moveAside(path, log, err, c)
+		saved.aside, err = moveAside(path, log, err, c)
 	}
 	s.abandon()
-	return nil, c, err
+	return nil, saved, err
 }
 
 // load opens the file that is there and looks at everything in it. After an error
@@ -127,6 +141,9 @@ func (s *Store) open(path string, file func() (*os.File, error)) error {
 			FreelistType: bolt.FreelistMapType,
 			MaxSize:      maxFile,
 			NoStatistics: true,
+			// The list of free pages would be written by every transaction, and
+			// grows with what was ever dropped: see Close.
+			NoFreelistSync: true,
 			OpenFile: func(string, int, os.FileMode) (*os.File, error) {
 				f, err := file()
 				if err != nil {
@@ -151,16 +168,16 @@ func (s *Store) abandon() {
 	if s.db != nil && !s.broken.Load() {
 		_ = s.Close()
 	} else if s.file != nil {
-		_ = s.release()
+		_ = s.unlock()
 	}
 }
 
 // create makes a new file beside its place and puts it there when it is whole, so
 // that a process that dies meanwhile leaves nothing that looks damaged. It returns
 // errAgain if that went well.
-func create(path string, log *slog.Logger, wait time.Duration, c contents) error {
+func create(path string, log *slog.Logger, wait time.Duration, saved salvage) error {
 	draft := path + ".new"
-	s := &Store{path: path, log: log}
+	s := newStore(path, log)
 	err := s.open(path, func() (*os.File, error) {
 		f, err := openLocked(draft, os.O_CREATE, wait)
 		if err != nil {
@@ -170,7 +187,12 @@ func create(path string, log *slog.Logger, wait time.Duration, c contents) error
 		return f, f.Truncate(0)
 	})
 	if err == nil {
-		err = s.update(func(tx *bolt.Tx) error { return initialise(tx, c) })
+		err = s.update(func(tx *bolt.Tx) error { return initialise(tx, saved.contents) })
+	}
+	if err == nil && saved.zones && saved.aside != "" {
+		if err := s.takeOver(saved.aside); err != nil {
+			log.Error("the zones of the corrupted store could not be taken over: they are made anew from their files and primaries", "error", err)
+		}
 	}
 	if err == nil {
 		err = install(draft, path)
@@ -196,26 +218,27 @@ func install(draft, path string) error {
 }
 
 // moveAside puts a damaged file out of the way, for whoever wants to know what
-// became of it, and says so. It returns errAgain if that went well.
-func moveAside(path string, log *slog.Logger, why error, intact contents) error {
+// became of it, and says so. It returns where it is, and errAgain if that went
+// well.
+func moveAside(path string, log *slog.Logger, why error, intact contents) (aside string, err error) {
 	if errors.Is(why, errEmpty) {
 		log.Warn("the store was an empty file; it is made anew", "file", path)
 		if err := os.Remove(path); err != nil {
-			return err
+			return "", err
 		}
-		return errAgain
+		return "", errAgain
 	}
-	aside := fmt.Sprintf("%s.corrupt-%s", path, time.Now().UTC().Format("20060102T150405.000000Z"))
+	aside = fmt.Sprintf("%s.corrupt-%s", path, time.Now().UTC().Format("20060102T150405.000000Z"))
 	if err := os.Rename(path, aside); err != nil {
-		return fmt.Errorf("it is corrupted (%w), and cannot be moved aside: %w", why, err)
+		return "", fmt.Errorf("it is corrupted (%w), and cannot be moved aside: %w", why, err)
 	}
 	if err := syncDir(path); err != nil {
-		return err
+		return "", err
 	}
 	log.Error("THE STORE IS CORRUPTED: it has been moved aside, and a new one takes its place; give drains and other commands again if they are lost",
 		"file", path, "moved to", aside, "damage", why.Error(),
 		"verdicts", survival(intact.verdicts), "commands", survival(intact.states))
-	return errAgain
+	return aside, errAgain
 }
 
 func survival(payload []byte) string {

@@ -23,17 +23,35 @@ func seal(bucket, key string, payload []byte) []byte {
 func unseal(bucket, key string, blob []byte) ([]byte, error) {
 	switch {
 	case blob == nil:
-		return nil, damagef("%s/%s is missing", bucket, key)
+		return nil, damagef("%s/%s is missing", bucket, keyText(key))
 	case len(blob) < sealSize || binary.LittleEndian.Uint32(blob) != checksum(bucket, key, blob[sealSize:]):
-		return nil, damagef("the checksum of %s/%s is wrong", bucket, key)
+		return nil, damagef("the checksum of %s/%s is wrong", bucket, keyText(key))
 	}
 	return blob[sealSize:], nil
 }
 
+// sealed puts the checksum into a blob that has room for it before its payload.
+func sealed(bucket, key string, blob []byte) []byte {
+	binary.LittleEndian.PutUint32(blob, checksum(bucket, key, blob[sealSize:]))
+	return blob
+}
+
 func checksum(bucket, key string, payload []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
-	sum := crc32.Update(0, table, []byte(bucket+"\x00"+key+"\x00"))
-	return crc32.Update(sum, table, payload)
+	names := make([]byte, 0, 320)
+	names = append(append(names, bucket...), 0)
+	names = append(append(names, key...), 0)
+	return crc32.Update(crc32.Update(0, table, names), table, payload)
+}
+
+// keyText is a key as it is shown: some are names in wire form, or numbers.
+func keyText(key string) string {
+	for i := range len(key) {
+		if key[i] < ' ' || key[i] > '~' {
+			return fmt.Sprintf("%x", key)
+		}
+	}
+	return key
 }
 
 // damage says how a file is corrupted.
@@ -109,6 +127,18 @@ func (d *decoder) octet() byte {
 func (d *decoder) octets() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.rest)) {
+		d.fail()
+		return nil
+	}
+	b := d.rest[:n:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+// octets8 reads a length of one octet, and as many octets, which are not copied.
+func (d *decoder) octets8() []byte {
+	n := int(d.octet())
+	if n > len(d.rest) {
 		d.fail()
 		return nil
 	}

@@ -77,6 +77,36 @@ func (s *Store) PutState(state State) error {
 	})
 }
 
+// ReplaceStates keeps some commands, instead of those with the same keys, and
+// forgets others, all at once.
+func (s *Store) ReplaceStates(keep []State, forget []Key) error {
+	for i := range keep {
+		if err := keep[i].check(); err != nil {
+			return err
+		}
+	}
+	return s.changeStates(func(all []State) ([]State, error) {
+		for _, k := range forget {
+			if i, found := find(all, k); found {
+				all = slices.Delete(all, i, i+1)
+			}
+		}
+		for _, state := range keep {
+			state.newer = nil
+			i, found := find(all, state.Key)
+			if found {
+				all[i] = state
+			} else {
+				all = slices.Insert(all, i, state)
+			}
+		}
+		if len(all) > maxStates {
+			return nil, fmt.Errorf("there would be %d drains and other commands in force, more than %d", len(all), maxStates)
+		}
+		return all, nil
+	})
+}
+
 // DeleteState forgets a command; that there is none is no error.
 func (s *Store) DeleteState(k Key) error {
 	return s.changeStates(func(all []State) ([]State, error) {

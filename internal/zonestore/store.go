@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
@@ -15,21 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The buckets and keys of layout 1.0, and the layout itself.
+// The buckets and keys of the layout, and the layout itself.
 const (
 	bucketMeta     = "meta"
 	bucketVerdicts = "verdicts"
 	bucketState    = "state"
+	// Since layout 1.1.
+	bucketZones    = "zones"
+	bucketContents = "contents"
+	bucketChanges  = "changes"
+	bucketTimers   = "timers"
 
 	keyLayout = "layout"
+	keyZones  = "zones" // since layout 1.1
 	keyAll    = "all"
 
 	layoutMajor = 1
-	layoutMinor = 0
+	layoutMinor = 1
 )
-
-// maxFile bounds the file, in octets: writing more is an error.
-const maxFile = 1 << 30
 
 // Store is the open file. Its methods may be called from any goroutine. What
 // they return as errors leaves the file as it was; the caller goes on serving.
@@ -41,19 +45,36 @@ type Store struct {
 	// broken: something went wrong inside bbolt, after which it can't be used,
 	// nor closed.
 	broken atomic.Bool
+	inUse  bool // it was found to be sound and of a known layout
+
+	limit   atomic.Pointer[Limits] // nil: the defaults
+	commits commits
+	gens    generations
+	timers  waitingTimers
+	told    sync.Map // names of zones that were logged as damaged
 }
 
 // Close ends the use of the file, after the transactions that are under way.
 func (s *Store) Close() error {
+	s.timers.close()
+	err := s.FlushTimers()
 	if s.broken.Load() {
-		return s.release()
+		return s.unlock()
 	}
-	return s.guard(s.db.Close)
+	if s.inUse {
+		// bbolt need not read the whole file to find the free pages when it is
+		// opened again. Where there is no room for their list, it does.
+		_ = s.write(func(*bolt.Tx) error {
+			s.db.NoFreelistSync = false
+			return nil
+		})
+	}
+	return errors.Join(err, s.guard(s.db.Close))
 }
 
-// release ends the lock and closes the file of a database that can't be closed,
+// unlock ends the lock and closes the file of a database that can't be closed,
 // whose memory map would hold the lock for as long as the process lives.
-func (s *Store) release() error {
+func (s *Store) unlock() error {
 	return errors.Join(unix.Flock(int(s.file.Fd()), unix.LOCK_UN), s.file.Close())
 }
 
@@ -67,16 +88,56 @@ func (s *Store) view(f func(*bolt.Tx) error) error {
 }
 
 // update runs a transaction that writes. It is done, and on the disk, if the
-// error is nil.
+// error is nil. f may be called twice: before and after history made room.
 func (s *Store) update(f func(*bolt.Tx) error) error {
-	err := s.guard(func() error { return s.db.Update(f) })
-	switch {
-	case errors.Is(err, bolterrors.ErrMaxSizeReached):
-		return fmt.Errorf("cannot write %s: it has reached %d MiB, the most that it may have", s.path, maxFile>>20)
-	case err != nil:
-		return fmt.Errorf("cannot write %s: %w", s.path, err)
+	err := s.write(f)
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) && s.shed(0) {
+		return s.updateOnce(f)
+	}
+	if err != nil {
+		return s.cannotWrite(err)
 	}
 	return nil
+}
+
+// updateOnce is update for what can't be done twice.
+func (s *Store) updateOnce(f func(*bolt.Tx) error) error {
+	if err := s.write(f); err != nil {
+		return s.cannotWrite(err)
+	}
+	return nil
+}
+
+// write runs a transaction that writes. It does what bbolt's Update does but for
+// one thing: after a panic, that would read the whole file, which may be what
+// panicked, in a goroutine where nothing catches it.
+func (s *Store) write(f func(*bolt.Tx) error) error {
+	return s.guard(func() error {
+		tx, err := s.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		ended := false
+		defer func() {
+			if !ended {
+				// Whoever waits for the lock must see it.
+				s.broken.Store(true)
+				_ = tx.Rollback()
+			}
+		}()
+		if s.broken.Load() {
+			err = errBroken
+		} else {
+			err = f(tx)
+		}
+		if err == nil {
+			err = tx.Commit()
+		} else {
+			_ = tx.Rollback()
+		}
+		ended = true
+		return err
+	})
 }
 
 // errBroken is what a store says after a panic in bbolt.
@@ -122,6 +183,8 @@ func put(tx *bolt.Tx, bucket, key string, payload []byte) error {
 type contents struct {
 	verdicts []byte // as encoded; nil: damaged
 	states   []byte
+	// zones: what leads to zones can be read, but for that of single ones.
+	zones bool
 }
 
 // check reads all that there is. Of a file that is damaged it returns what is
@@ -143,7 +206,25 @@ func check(tx *bolt.Tx) (contents, error) {
 			c.states = append([]byte{}, payload...)
 		}
 	}
-	return c, errors.Join(statesErr, verdictsErr)
+	c.zones = true
+	return c, errors.Join(statesErr, verdictsErr, checkZones(tx))
+}
+
+// checkZones looks at what leads to zones.
+func checkZones(tx *bolt.Tx) error {
+	n := 0
+	err := eachHead(tx, func(_ []byte, _ *head, err error) error {
+		n++
+		return err
+	})
+	if err != nil || tx.Bucket([]byte(bucketZones)) == nil {
+		return err
+	}
+	want, err := countOfZones(tx)
+	if err == nil && n != want {
+		return damagef("%d of %d zones are there", n, want)
+	}
+	return err
 }
 
 // checkLayout refuses what is of a newer major layout, and what is somebody
@@ -160,18 +241,52 @@ func checkLayout(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	major, _, ok := strings.Cut(string(payload), ".")
+	major, minor, ok := strings.Cut(string(payload), ".")
 	n, err := strconv.Atoi(major)
+	m, minorErr := strconv.Atoi(minor)
 	switch {
-	case !ok || err != nil:
+	case !ok || err != nil || minorErr != nil:
 		return damagef("its layout is called %q", payload)
 	case n > layoutMajor:
 		return fmt.Errorf("it has layout %s, of a newer release; this one knows layout %d.%d: run the newer one, or name another file as store in geodns.yaml", payload, layoutMajor, layoutMinor)
 	case n < layoutMajor:
 		return damagef("its layout is called %q", payload)
 	}
+	for _, name := range zoneBuckets() {
+		if m >= 1 && tx.Bucket([]byte(name)) == nil {
+			return damagef("the bucket %s is missing", name)
+		}
+	}
 	return nil
 }
+
+// zoneBuckets are those that came with layout 1.1.
+func zoneBuckets() []string {
+	return []string{bucketZones, bucketContents, bucketChanges, bucketTimers}
+}
+
+// upgrade makes a file of layout 1.0, or a new one, one of this.
+func upgrade(tx *bolt.Tx) error {
+	for _, name := range zoneBuckets() {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(putCountOfZones(tx, 0), put(tx, bucketMeta, keyLayout, []byte(layout())))
+}
+
+// isOlder reports whether a file that is sound has an older minor.
+func isOlder(tx *bolt.Tx) bool {
+	payload, err := get(tx, bucketMeta, keyLayout)
+	if err != nil {
+		return false
+	}
+	_, minor, _ := strings.Cut(string(payload), ".")
+	m, err := strconv.Atoi(minor)
+	return err == nil && m < layoutMinor
+}
+
+func layout() string { return fmt.Sprintf("%d.%d", layoutMajor, layoutMinor) }
 
 // initialise writes the first transaction of a new file: everything that a
 // layout has is there from the beginning, so that what is missing was lost.
@@ -185,9 +300,8 @@ func initialise(tx *bolt.Tx, c contents) error {
 	if c.states == nil {
 		c.states = encodeStates(nil)
 	}
-	layout := fmt.Sprintf("%d.%d", layoutMajor, layoutMinor)
 	return errors.Join(
-		put(tx, bucketMeta, keyLayout, []byte(layout)),
+		upgrade(tx),
 		put(tx, bucketVerdicts, keyAll, c.verdicts),
 		put(tx, bucketState, keyAll, c.states),
 	)

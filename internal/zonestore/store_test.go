@@ -2,7 +2,9 @@ package zonestore
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -332,12 +334,43 @@ func TestLayouts(t *testing.T) {
 		before, err := os.ReadFile(path)
 		must(t, err)
 		_, err = open(path, log.logger(), 0)
-		if err == nil || !strings.Contains(err.Error(), "it has layout 2.0, of a newer release; this one knows layout 1.0") {
+		if err == nil || !strings.Contains(err.Error(), "it has layout 2.0, of a newer release; this one knows layout 1.1") {
 			t.Errorf("error %v", err)
 		}
 		after, err := os.ReadFile(path)
 		if err != nil || !bytes.Equal(before, after) || log.Len() > 0 {
 			t.Errorf("it was not left as it is: %v, %s", err, log.String())
+		}
+	})
+	// A file that the first release wrote is used as it is, and takes zones.
+	t.Run("older minor", func(t *testing.T) {
+		var log logged
+		path := filepath.Join(t.TempDir(), "geodns.db")
+		packed, err := os.Open(filepath.Join("testdata", "layout-1.0.db.gz"))
+		must(t, err)
+		defer packed.Close()
+		unpacked, err := gzip.NewReader(packed)
+		must(t, err)
+		file, err := io.ReadAll(unpacked)
+		must(t, err)
+		must(t, os.WriteFile(path, file, fileMode))
+		for range 2 {
+			s := mustOpen(t, path, &log)
+			holds(t, s, sampleVerdicts(), sampleStates())
+			if _, err := s.Zone(sampleApex); err != nil {
+				fillZones(t, s)
+			}
+			must(t, holdsZones(t, s, "1.0"))
+			mustClose(t, s)
+		}
+		writeRaw(t, path, func(tx *bolt.Tx) error {
+			if text, err := get(tx, bucketMeta, keyLayout); err != nil || string(text) != "1.1" {
+				t.Errorf("%q, %v", text, err)
+			}
+			return nil
+		})
+		if log.Len() > 0 {
+			t.Errorf("logged: %s", log.String())
 		}
 	})
 	// What a newer release added is left there, by this one's changes too.
