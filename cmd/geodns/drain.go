@@ -20,9 +20,9 @@ import (
 
 // startDrains puts the drains that are stored into force.
 func (d *instance) startDrains() {
-	o := drains.Options{Publisher: d.publisher, Log: d.log}
+	o := drains.Options{Publisher: d.publisher, Log: d.log, Changed: d.commandsChanged}
 	if d.store != nil {
-		o.Store = storedDrains{d.store}
+		o.Store = storedDrains{d.store, &d.storeErrors}
 	}
 	d.drains = drains.New(o)
 	if err := d.drains.Start(); err != nil {

@@ -228,6 +228,8 @@ www._steer TXT "v=steer1; check=port"
 	_, body := s.get("/metrics")
 	for _, want := range []string{
 		`geodns_targets{state="down"} 1`, `geodns_targets{state="refused"} 1`, `geodns_drains{state="active"} 1`,
+		`geodns_steered_names{state="whole"} 0`, `geodns_steered_names{state="reduced"} 1`, `geodns_steered_names{state="nothing-live"} 0`,
+		`geodns_store_errors_total 0`,
 		fmt.Sprintf(`geodns_target_up{address="127.0.0.1",check=%q} 1`, up.Text),
 		fmt.Sprintf(`geodns_target_up{address="127.0.0.99",check=%q} 0`, down.Text),
 	} {

@@ -106,6 +106,9 @@ func (d *instance) acceptZones(list []*zonedir.Result) {
 		fresh[string(r.Apex)] = r.Zone
 	}
 	for _, r := range list {
+		if !d.acceptNumber(r) {
+			continue
+		}
 		var problems []steer.Problem
 		r.Steering, problems = d.publisher.Compile(r.Zone, fresh)
 		for i := range problems {

@@ -24,12 +24,17 @@ func (d *instance) newMonitor() *monitor.Monitor {
 	}
 	return monitor.New(monitor.Options{
 		Probe: func(ctx context.Context, k monitor.Key, check *record.Check) probe.Result {
+			if r, lost := d.drilled(ctx, k.Addr); lost {
+				return r
+			}
 			return probe.Probe(ctx, target(k, check))
 		},
 		Hold:    d.holding(target),
 		Allowed: func(a netip.Addr, own bool) string { return mayProbe(d.cfg.ProbeAllow, a, own) },
 		Publish: func() { d.publisher.PublishVerdicts() },
 		Most:    probesUnderWay,
+		Anchors: anchors(d.cfg),
+		Site:    d.cfg.Site,
 		Log:     d.log,
 	})
 }
@@ -44,7 +49,10 @@ func (d *instance) holding(target func(monitor.Key, *record.Check) probe.Target)
 	}
 	d.probing = holder
 	return func(ctx context.Context, k monitor.Key, check *record.Check, died func(string)) (monitor.Held, probe.Result) {
-		held, r := holder.Hold(ctx, target(k, check), died)
+		if r, lost := d.drilled(ctx, k.Addr); lost {
+			return nil, r
+		}
+		held, r := holder.Hold(ctx, target(k, check), d.unlessDrilled(k.Addr, died))
 		if held == nil {
 			return nil, r // and no interface of a nil pointer
 		}
@@ -110,19 +118,25 @@ func (d *instance) watchNodes(ctx context.Context) {
 	d.beside.Go(func() { d.monitor.Run(probing) })
 	d.keepVerdicts(probing)
 	d.followDrains(probing)
+	d.followLoads(probing)
+	d.runSync(probing)
 	begin := time.Now()
 	late := d.monitor.Serve(ctx, d.cfg.StartWait)
 	if late > 0 {
 		d.log.Warn("the first verdicts were not all there in time: what is not known counts as live",
 			"waited", time.Since(begin).Round(time.Millisecond).String(), "unknown", late)
 	}
+	d.warnOfSite()
 	d.publisher.PublishVerdicts()
+	d.followSides(probing)
 }
 
-// stopWatching ends the probing, and the connections that are held.
+// stopWatching ends the probing, the connections that are held, and what asks
+// and tells other servers; then the store can be closed.
 func (d *instance) stopWatching() {
 	d.stopProbes()
 	d.beside.Wait()
+	d.closeStore()
 	if d.probing != nil {
 		d.probing.Close()
 	}

@@ -41,7 +41,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2 // letters
-	root.AddCommand(newServe(), newCheck(), newExplain(), newGeo(), newStatus(), newDrain(), newUndrain(), newReload(), newZone(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newExplain(), newGeo(), newStatus(), newDrain(), newUndrain(), newFailback(), newDrill(), newReload(), newZone(), newVersion())
 	return root
 }
 

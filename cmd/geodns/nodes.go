@@ -38,8 +38,11 @@ func (d *instance) nodes(all bool) control.Nodes {
 	for i := range targets {
 		n.Targets = append(n.Targets, targetOf(&targets[i]))
 	}
+	n.Isolation = d.isolation()
+	d.addSides(&n, limit)
 	d.addPlaces(&n, list, now, limit)
 	d.addNames(&n, limit)
+	d.addLoads(&n, limit)
 	return n
 }
 
@@ -54,7 +57,10 @@ func targetOf(t *monitor.Target) control.Target {
 		OK: t.Last.OK, Reason: t.Last.Reason, Seconds: t.Last.RTT.Seconds(), At: t.LastAt, Next: t.Next,
 		Fails: t.Judged.Fails, Successes: t.Judged.Successes, Fall: t.Rule.Fall, Rise: t.Asks,
 	}
-	out.Damped = t.Asks > t.Rule.Rise
+	out.Damped, out.Held = t.Asks > t.Rule.Rise, t.Held
+	if t.Joining {
+		out.Verdict = health.Joining.String()
+	}
 	return out
 }
 
@@ -157,6 +163,7 @@ func (d *instance) nodeMetrics(limit int) metrics.Nodes {
 			{Label: "up", N: uint64(c.Up)},
 			{Label: "down", N: uint64(c.Down)},
 			{Label: "unknown", N: uint64(c.Unknown)},
+			{Label: "joining", N: uint64(c.Joining)},
 			{Label: "refused", N: uint64(c.Refused)},
 		},
 		Turns:  []metrics.Count{{Label: "up", N: s.Up}, {Label: "down", N: s.Down}, {Label: "unknown", N: s.Unknown}},
@@ -170,7 +177,11 @@ func (d *instance) nodeMetrics(limit int) metrics.Nodes {
 			Durations: metrics.Histogram{Label: t.Type, Bounds: monitor.DurationBounds(), Counts: t.Durations, Sum: t.Sum},
 		})
 	}
-	n.Drains = d.drainCounts()
+	d.isolationMetrics(&n)
+	d.sideMetrics(&n)
+	n.Drains, n.Names, n.StoreErrors = d.drainCounts(), d.nameCounts(), d.storeErrors.Load()
+	n.Drill = d.lossNow()
+	n.Loads, n.Ramps = d.loadMetrics(limit)
 	if c.Targets-c.Refused <= limit {
 		n.List = d.targetMetrics()
 	}
@@ -187,6 +198,34 @@ func (d *instance) drainCounts() []metrics.Count {
 		}
 	}
 	return []metrics.Count{{Label: "active", N: active}, {Label: "scheduled", N: uint64(len(list)) - active}}
+}
+
+// maxCounted is how many policies a scrape looks at.
+const maxCounted = 20_000
+
+// nameCounts says how many types of steered names are answered from all of their
+// records, from some and from none that lives; nil if there are too many names.
+func (d *instance) nameCounts() []metrics.Count {
+	var whole, reduced, none uint64
+	policies := 0
+	d.publisher.EachNamed(func(p publish.Named) bool {
+		policies++
+		for i := range p.Types {
+			switch one := nameOf(&p, &p.Types[i]); {
+			case one.Well():
+				whole++
+			case one.Records.Live == 0:
+				none++
+			default:
+				reduced++
+			}
+		}
+		return policies <= maxCounted
+	})
+	if policies > maxCounted {
+		return nil
+	}
+	return []metrics.Count{{Label: "whole", N: whole}, {Label: "reduced", N: reduced}, {Label: "nothing-live", N: none}}
 }
 
 // targetMetrics are those that are probed, one by one.

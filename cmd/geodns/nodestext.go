@@ -11,8 +11,12 @@ import (
 
 // nodesText prints how the nodes are, a table a kind; nothing if there are none.
 func nodesText(w *errWriter, n *control.Nodes, now time.Time, colour bool) {
+	sidesText(w, n, now, colour)
 	if n.TargetsAll > 0 {
 		w.printf("\ntargets: %s\n", countsText(&n.Counts))
+	}
+	if n.Isolation != nil {
+		w.printf("anchors: %s\n", printable(anchorsText(n.Isolation)))
 	}
 	for i := range n.Drains {
 		d := &n.Drains[i]
@@ -23,6 +27,7 @@ func nodesText(w *errWriter, n *control.Nodes, now time.Time, colour bool) {
 	}
 	namesTable(w, n, colour)
 	placesTable(w, n, colour)
+	loadsText(w, n, now, colour)
 	targetsTable(w, n, now, colour)
 }
 
@@ -174,6 +179,9 @@ func verdictText(t *control.Target, now time.Time, colour bool) string {
 	case t.Reason != "":
 		notes = append(notes, t.Reason)
 	}
+	if t.Held {
+		notes = append(notes, "held: this server may be cut off")
+	}
 	if t.Stale {
 		notes = append(notes, "no result for long")
 	}
@@ -184,7 +192,7 @@ func verdictText(t *control.Target, now time.Time, colour bool) string {
 		}
 		notes = append(notes, note)
 	}
-	if t.Verdict != "down" && t.Fails > 0 {
+	if t.Verdict != "down" && t.Fails > 0 && !t.Held {
 		notes = append(notes, fmt.Sprintf("%d of %d failures", t.Fails, t.Fall))
 	}
 	if len(notes) > 0 {

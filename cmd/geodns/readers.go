@@ -44,6 +44,9 @@ func (d *instance) reasons() []string {
 	if err := d.health(); err != nil {
 		reasons = append(reasons, err.Error())
 	}
+	if text := d.isolated(); text != "" {
+		reasons = append(reasons, text)
+	}
 	if text := d.history.lastError(); text != "" {
 		reasons = append(reasons, "the last reload failed: "+strings.ReplaceAll(text, "\n", " "))
 	}
@@ -99,6 +102,7 @@ func (d *instance) status(all bool) control.Status {
 		Reasons:    d.reasons(),
 		LastReload: d.history.last(),
 		Nodes:      d.nodes(all),
+		Drill:      d.drillState(),
 	}
 	s.Queries.Total = s.Queries.UDP + s.Queries.TCP
 	s.Queries.PerSecond, s.Queries.Seconds = d.rate.mean()

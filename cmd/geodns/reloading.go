@@ -45,8 +45,11 @@ func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
 		d.report(r)
 		switch {
 		case r.Zone != nil, r.Gone:
-			changes = append(changes, publish.Change{Apex: r.Apex, Zone: r.Zone, Steering: r.Steering})
-		case r.Apex != nil && !r.Kept:
+			if r.Zone != nil {
+				d.restoreUpdated(r.Apex)
+			}
+			changes = append(changes, publish.Change{Apex: r.Apex, Zone: r.Zone, Steering: r.Steering, Source: publish.Source(r.Source), By: filepath.Base(r.File)})
+		case r.Apex != nil && !r.Kept && !d.restoreUpdated(r.Apex):
 			changes = append(changes, publish.Change{Apex: r.Apex, Vacant: true})
 		}
 	}
@@ -199,6 +202,9 @@ func (d *instance) reloadConfig() (warnings []string, err error) {
 	}
 	keys, err := keyring(cfg)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.applySync(cfg); err != nil {
 		return nil, err
 	}
 	d.applyConfig(cfg)

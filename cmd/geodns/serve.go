@@ -21,6 +21,7 @@ import (
 	"geodns/internal/config"
 	"geodns/internal/control"
 	"geodns/internal/drains"
+	"geodns/internal/drill"
 	"geodns/internal/geo"
 	"geodns/internal/live"
 	"geodns/internal/metrics"
@@ -28,6 +29,8 @@ import (
 	"geodns/internal/probe"
 	"geodns/internal/publish"
 	"geodns/internal/server"
+	"geodns/internal/sides"
+	"geodns/internal/spill"
 	"geodns/internal/zonedir"
 	"geodns/internal/zonestore"
 )
@@ -68,10 +71,18 @@ type instance struct {
 	monitor   *monitor.Monitor
 	probing   *probe.Holder    // of connections that are held; nil: none
 	store     *zonestore.Store // nil: none
-	publisher *publish.Publisher
-	drains    *drains.Manager
-	holder    *live.Holder // of what is published
-	server    *server.Server
+	// storeErrors is how often the store failed.
+	storeErrors atomic.Uint64
+	publisher   *publish.Publisher
+	drains      *drains.Manager
+	sides       *sides.Manager
+	spill       *spill.Controller
+	sync        syncing
+	secondaries []config.Secondary // that are followed
+	loss        drill.Loss         // stands before the probes
+	drills      *drill.Runner
+	holder      *live.Holder // of what is published
+	server      *server.Server
 
 	started  time.Time
 	draining atomic.Bool
@@ -108,9 +119,6 @@ func (d *instance) run(ctx context.Context) error {
 	for _, w := range d.cfg.Warnings {
 		d.log.Warn("the configuration", "warning", w.Error())
 	}
-	for _, key := range d.cfg.NotYetUsed() {
-		d.log.Warn("the key is accepted, but this version does nothing with it yet", "key", key)
-	}
 
 	holder := live.New()
 	d.holder = holder
@@ -119,8 +127,14 @@ func (d *instance) run(ctx context.Context) error {
 	}
 	d.monitor = d.newMonitor()
 	d.openStore()
-	d.publisher = publish.New(holder, publish.Options{Rankings: d.rankings(), Health: d.monitor, Told: d.keptSteering})
+	if err := d.prepareSync(); err != nil {
+		return err
+	}
+	d.publisher = publish.New(holder, d.syncOptions(publish.Options{Rankings: d.rankings(), Health: d.monitor, Told: d.keptSteering, Turned: d.turned}))
+	d.startSync()
 	d.startDrains()
+	d.startSides()
+	d.drills = d.newDrills()
 	d.zones = zonedir.New(d.cfg.Zones)
 	d.zones.Accept = d.acceptZones
 	d.applyConfig(d.cfg)
@@ -128,9 +142,11 @@ func (d *instance) run(ctx context.Context) error {
 		return err
 	}
 	defer d.unwatch()
+	d.restore()
 	if _, err := d.load(zonedir.ScanOptions{All: true}); err != nil {
 		return err
 	}
+	d.setSecondaries(d.cfg.Secondary)
 	d.watchNodes(ctx)
 	defer d.stopWatching()
 	if err := d.bind(holder); err != nil {
@@ -188,6 +204,8 @@ func (d *instance) bind(holder *live.Holder) error {
 		Live:     holder,
 		Keys:     keys,
 		Log:      d.log,
+
+		Exchanges: d.sync.exchanger,
 	})
 	return explainBind(err)
 }
@@ -260,6 +278,12 @@ func needsRestart(old, new *config.Config) string {
 	if !slices.Equal(old.ProbeAllow, new.ProbeAllow) {
 		keys = append(keys, "probe-allow")
 	}
+	if !slices.Equal(old.Anchors, new.Anchors) {
+		keys = append(keys, "anchors")
+	}
+	if old.Site != new.Site {
+		keys = append(keys, "site")
+	}
 	if !reflect.DeepEqual(old.Checks, new.Checks) {
 		keys = append(keys, "checks")
 	}
@@ -283,6 +307,7 @@ func (d *instance) hangup() error {
 func (d *instance) shutdown(ctx context.Context) error {
 	d.draining.Store(true)
 	d.notify.stopping()
+	d.drills.Close("the server ends")
 	d.unwatch()
 	err := errors.Join(d.server.Shutdown(ctx), d.stopServices(ctx))
 	d.log.Info("ended")

@@ -123,7 +123,7 @@ func (v *view) show(s *control.Status, now time.Time) error {
 	}
 	n := &s.Nodes
 	_, err := fmt.Fprintf(v.out, "%s %.1f queries a second; targets: %s; %s; %d of %s not all well\n", now.Format(time.TimeOnly),
-		s.Queries.PerSecond, countsText(&n.Counts), count(len(n.Drains), "drain"), n.NamesTroubled, count(n.NamesAll, "steered name"))
+		s.Queries.PerSecond, countsText(&n.Counts)+isolationNote(n.Isolation), count(len(n.Drains), "drain"), n.NamesTroubled, count(n.NamesAll, "steered name"))
 	return err
 }
 
@@ -161,6 +161,9 @@ func statusPage(out io.Writer, s *control.Status, now time.Time, colour bool) er
 	w.w = out
 	for _, reason := range s.Reasons {
 		w.printf("%s %s\n", paint(colour, red, "!"), printable(reason))
+	}
+	if s.Drill != nil {
+		w.printf("%s %s\n", paint(colour, yellow, "!"), printable(drillStateText(s.Drill, now)))
 	}
 	nodesText(w, &s.Nodes, now, colour)
 	return w.err

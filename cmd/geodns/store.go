@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"geodns/internal/health"
@@ -22,12 +23,14 @@ func (d *instance) openStore() {
 	var err error
 	if d.store, err = zonestore.Open(d.cfg.Store, d.log); err != nil {
 		d.store = nil
+		d.storeErrors.Add(1)
 		d.log.Warn("there is no store: drains and verdicts are lost at a restart", "error", err,
 			"remedy", `name a file that can be written to as store, or say store: ""`)
 		return
 	}
 	verdicts, err := d.store.Verdicts()
 	if err != nil {
+		d.storeErrors.Add(1)
 		d.log.Warn("the stored verdicts can't be read: all nodes are judged anew", "error", err)
 	}
 	list := make([]monitor.Kept, len(verdicts))
@@ -56,29 +59,45 @@ func (d *instance) keepVerdicts(ctx context.Context) {
 			}
 			d.storeVerdicts()
 		}
-		if err := d.store.Close(); err != nil {
-			d.log.Warn("the store did not close well", "error", err)
-		}
 	})
+}
+
+// closeStore closes the store, once all is in it that is served.
+func (d *instance) closeStore() {
+	if d.store == nil {
+		return
+	}
+	d.publisher.Flush()
+	d.sync.versions.compacting.Wait()
+	if err := d.store.Close(); err != nil {
+		d.log.Warn("the store did not close well", "error", err)
+	}
 }
 
 func (d *instance) storeVerdicts() {
 	kept := d.monitor.Keep()
-	verdicts := make([]zonestore.Verdict, len(kept))
-	for i, k := range kept {
+	verdicts := make([]zonestore.Verdict, 0, len(kept))
+	for _, k := range kept {
+		if d.loss.Touched(k.Addr) {
+			continue // a drill ends with the process
+		}
 		t := &k.Target
-		verdicts[i] = zonestore.Verdict{
+		verdicts = append(verdicts, zonestore.Verdict{
 			Addr: k.Addr, Check: k.Check, State: uint8(t.State),
 			Since: t.Since, Seen: t.Seen, Turned: t.Turned, Damping: uint8(t.Damping),
-		}
+		})
 	}
 	if err := d.store.SetVerdicts(verdicts); err != nil {
+		d.storeErrors.Add(1)
 		d.log.Warn("the verdicts can't be stored", "error", err)
 	}
 }
 
 // storedDrains keeps drains in the store, one command each.
-type storedDrains struct{ *zonestore.Store }
+type storedDrains struct {
+	*zonestore.Store
+	errors *atomic.Uint64 // counts what failed
+}
 
 const kindDrain = "drain"
 
@@ -99,6 +118,14 @@ func (s storedDrains) Load() (list []health.Drain, err error) {
 
 // Save makes the stored drains those of the list.
 func (s storedDrains) Save(list []health.Drain) error {
+	err := s.save(list)
+	if err != nil {
+		s.errors.Add(1)
+	}
+	return err
+}
+
+func (s storedDrains) save(list []health.Drain) error {
 	old, err := s.Load()
 	if err != nil {
 		return err

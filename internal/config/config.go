@@ -42,6 +42,13 @@ type Config struct {
 	// Keys are the TSIG keys, no two of one name (keys: []).
 	Keys     []Key
 	Transfer Transfer
+	// ZoneList is what differs for single zones, in the order of their names, no
+	// two of one name (zone: {}). See ZoneOf.
+	ZoneList []Zone
+	// Secondary are the zones that are taken from others (secondary: []).
+	Secondary []Secondary
+	Catalog   Catalog
+	TLS       TLS
 	// Checks are what zones' checks may cite, in the order of their names, no
 	// two of one name (checks: {}).
 	Checks []Check
@@ -149,6 +156,7 @@ func Default() *Config {
 		Store:       "/var/lib/geodns/geodns.db",
 		Control:     "/run/geodns/control.sock",
 		HTTP:        netip.MustParseAddrPort("127.0.0.1:8053"),
+		Transfer:    Transfer{Max: 16},
 		StartWait:   3 * time.Second,
 		Log:         Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Limits: Limits{
@@ -158,25 +166,6 @@ func Default() *Config {
 			TCPIdle:      10 * time.Second,
 		},
 	}
-}
-
-// NotYetUsed names the keys that are set and valid but that this version does
-// not act upon, so that serve can warn of them.
-func (c *Config) NotYetUsed() []string {
-	var keys []string
-	if slices.ContainsFunc(c.Transfer.Allow, func(p Peer) bool { return p.Key == "" }) {
-		keys = append(keys, "transfer.allow (addresses and prefixes)")
-	}
-	if len(c.Transfer.Notify) > 0 {
-		keys = append(keys, "transfer.notify")
-	}
-	if len(c.Anchors) > 0 {
-		keys = append(keys, "anchors")
-	}
-	if c.Site != "" {
-		keys = append(keys, "site")
-	}
-	return keys
 }
 
 // Load reads and validates the configuration at path, and checks that the
@@ -190,6 +179,7 @@ func Load(path string) (*Config, error) {
 	if !r.unreadable {
 		r.checkFiles(c)
 		r.checkReaders(path)
+		r.checkSync(c)
 		r.resolveKeys(c, true)
 		r.resolveChecks(c, true)
 	}
@@ -202,6 +192,7 @@ func Load(path string) (*Config, error) {
 // Checks the passwords that are in files. An error is of type Errors.
 func Parse(name string, data []byte) (*Config, error) {
 	c, r := parse(name, data)
+	r.checkSync(c)
 	r.resolveKeys(c, false)
 	r.resolveChecks(c, false)
 	return r.finish(c)
@@ -223,7 +214,7 @@ func parse(name string, data []byte) (*Config, *reader) {
 	if body := r.document(data); body != nil {
 		r.mapping("", body, schema(c))
 	}
-	for _, p := range []*string{&c.Zones, &c.Store, &c.Control, &c.Geo.Database, &c.Geo.Networks} {
+	for _, p := range []*string{&c.Zones, &c.Store, &c.Control, &c.Geo.Database, &c.Geo.Networks, &c.TLS.Certificate, &c.TLS.Key} {
 		*p = r.resolvePath(*p)
 	}
 	return c, r
@@ -256,6 +247,8 @@ func (r *reader) checkFiles(c *Config) {
 		}
 	}
 	r.checkFile("geo.database", c.Geo.Database, `name an .mmdb file, or leave it empty ("") for the built-in world`)
+	r.checkFile("tls.certificate", c.TLS.Certificate, "name a file in PEM")
+	r.checkFile("tls.key", c.TLS.Key, "name a file in PEM")
 	r.checkFile("geo.networks", c.Geo.Networks, `name a CSV file or a geofeed, or leave it empty ("")`)
 	r.checkStore(c.Store)
 }

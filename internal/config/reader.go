@@ -27,7 +27,7 @@ type reader struct {
 	// warnings are about what is valid but unwise.
 	warnings Errors
 	// keys are the entries under keys that can be used; badKeys: there are
-	// others. cited are the keys that transfer.allow names.
+	// others. cited are the keys that entries name.
 	keys    []keyEntry
 	badKeys bool
 	cited   []citation

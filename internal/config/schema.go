@@ -21,7 +21,7 @@ func schema(c *Config) []field {
 		path("zones", &c.Zones, false),
 		watch("watch", &c.Watch),
 		percent("shrink-limit", &c.ShrinkLimit),
-		notYet("zone"),
+		zones("zone", &c.ZoneList),
 		path("store", &c.Store, true),
 		path("control", &c.Control, true),
 		httpAddress("http", &c.HTTP),
@@ -32,10 +32,14 @@ func schema(c *Config) []field {
 		keys("keys"),
 		section("transfer",
 			peers("allow", &c.Transfer.Allow),
-			secondaries("notify", &c.Transfer.Notify),
+			notified("notify", &c.Transfer.Notify),
+			integer("max", &c.Transfer.Max, 1, 1000),
 		),
-		notYet("secondary"),
-		notYet("catalog", "produce", "consume"),
+		secondaryZones("secondary", &c.Secondary),
+		section("catalog",
+			domain("produce", &c.Catalog.Produce, true),
+			secondaryZones("consume", &c.Catalog.Consume),
+		),
 		checks("checks"),
 		prefixes("probe-allow", &c.ProbeAllow, warnProbes),
 		duration("start-wait", &c.StartWait, 0, time.Minute),
@@ -53,7 +57,11 @@ func schema(c *Config) []field {
 			integer("tcp-queries", &c.Limits.TCPQueries, 0, 1_000_000),
 		),
 		notYet("rrl"),
-		notYet("tls"),
+		section("tls",
+			tlsAddresses("listen", &c.TLS.Listen),
+			path("certificate", &c.TLS.Certificate, true),
+			path("key", &c.TLS.Key, true),
+		),
 		notYet("xdp", "interfaces"),
 		section("identity",
 			text("nsid", &c.Identity.NSID, maxString),
@@ -73,6 +81,19 @@ func listen(name string, dst *[]netip.AddrPort) field {
 		}
 		if len(list.Values) == 0 {
 			r.fail(key, n, "is empty; name at least one address, such as \"127.0.0.1:53\"")
+			return
+		}
+		*dst = r.addresses(key, list.Values, func(netip.AddrPort) error { return nil })
+	}}
+}
+
+// tlsAddresses is a list of addresses, none of them twice; none at all is right,
+// too.
+func tlsAddresses(name string, dst *[]netip.AddrPort) field {
+	return field{name: name, read: func(r *reader, key string, n ast.Node) {
+		list, ok := n.(*ast.SequenceNode)
+		if !ok {
+			r.fail(key, n, "must be a list such as [\"127.0.0.1:853\"], not %s", kindOf(n))
 			return
 		}
 		*dst = r.addresses(key, list.Values, func(netip.AddrPort) error { return nil })

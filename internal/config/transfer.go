@@ -15,7 +15,9 @@ type Transfer struct {
 	// Allow lists who may transfer, by address or by key (allow: []).
 	Allow []Peer
 	// Notify are the secondaries that are told of changes (notify: []).
-	Notify []netip.AddrPort
+	Notify []Target
+	// Max is how many transfers may come in at once, 1 to 1,000 (max: 16).
+	Max int
 }
 
 // Peer is one who may transfer: whoever has an address in Prefix, or, if that
@@ -24,11 +26,14 @@ type Peer struct {
 	Prefix netip.Prefix
 	// Key is the Name of one of Config.Keys.
 	Key string
+	// Strip: the zones without their steering records (strip: false).
+	Strip bool
 }
 
-// AllowsKey reports whether a key, by its Name, may transfer.
+// AllowsKey reports whether a key, by its Name, may transfer zones with their
+// steering records.
 func (t *Transfer) AllowsKey(name string) bool {
-	return slices.ContainsFunc(t.Allow, func(p Peer) bool { return p.Key != "" && p.Key == name })
+	return slices.ContainsFunc(t.Allow, func(p Peer) bool { return p.Key != "" && p.Key == name && !p.Strip })
 }
 
 // keyPrefix begins an entry that names a key.
@@ -48,11 +53,13 @@ func peers(name string, dst *[]Peer) field {
 			if !ok {
 				continue
 			}
-			if first, twice := seen[p]; twice {
+			who := p
+			who.Strip = false
+			if first, twice := seen[who]; twice {
 				r.fail(key, n, "%s is given twice; the first is in line %d, column %d", p, first.line, first.column)
 				continue
 			}
-			seen[p] = placeOf(n)
+			seen[who] = placeOf(n)
 			*dst = append(*dst, p)
 		}
 	}}
@@ -69,9 +76,8 @@ func (p Peer) String() string {
 func (r *reader) peer(key string, n ast.Node) (p Peer, ok bool) {
 	r.places[key] = placeOf(n)
 	s, ok := n.(*ast.StringNode)
-	if _, isMap := n.(*ast.MappingNode); isMap {
-		r.fail(key, n, "must be a text; write an address or prefix of IPv6, and \"key:\" with a name, in quotes")
-		return p, false
+	if m, isMap := n.(*ast.MappingNode); isMap {
+		return r.peerMapping(key, m)
 	}
 	if !ok {
 		r.fail(key, n, "must be an address, a prefix, or \"key:\" and the name of a key, not %s", kindOf(n))
@@ -87,7 +93,7 @@ func (r *reader) peer(key string, n ast.Node) (p Peer, ok bool) {
 		err = errors.New("has more than the name of a key (not shown, it may be a secret); write \"key:\" and the name alone")
 	default:
 		if p.Key, err = keyName(name); err == nil {
-			r.cited = append(r.cited, citation{p.Key, placeOf(n)})
+			r.cited = append(r.cited, citation{"transfer.allow", p.Key, placeOf(n)})
 		}
 	}
 	if errors.Is(err, errNoPrefix) {
@@ -101,6 +107,25 @@ func (r *reader) peer(key string, n ast.Node) (p Peer, ok bool) {
 		r.warnKey(key, "%s lets everyone transfer the zones; name those who shall", p.Prefix)
 	}
 	return p, true
+}
+
+// peerMapping reads {peer: 192.0.2.1, strip: true}.
+func (r *reader) peerMapping(key string, m *ast.MappingNode) (p Peer, ok bool) {
+	if len(m.Values) == 1 && find([]field{{name: "peer"}, {name: "strip"}}, m.Values[0].Key.String()) == nil {
+		r.fail(key, m, "must be a text; write an address or prefix of IPv6, and \"key:\" with a name, in quotes")
+		return p, false
+	}
+	var strip bool
+	before := len(r.errs)
+	r.mapping(key, m, []field{
+		{name: "peer", read: func(r *reader, key string, n ast.Node) { p, ok = r.peer(key, n) }},
+		boolean("strip", &strip),
+	})
+	if !ok && len(r.errs) == before {
+		r.fail(key, m, "lacks a peer; write such as {peer: 192.0.2.1, strip: true}")
+	}
+	p.Strip = strip
+	return p, ok
 }
 
 // errNoPrefix: what is written is something else altogether.
@@ -129,35 +154,18 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// citation is a key that transfer.allow names.
+// citation is a key that some entry names.
 type citation struct {
+	by   string // the entry
 	name string
 	at   place
 }
 
-// secondaries is the list of who is told of changes.
-func secondaries(name string, dst *[]netip.AddrPort) field {
-	return field{name: name, read: func(r *reader, key string, n ast.Node) {
-		list, ok := n.(*ast.SequenceNode)
-		if !ok {
-			r.fail(key, n, "must be a list such as [\"192.0.2.1:53\"], not %s", kindOf(n))
-			return
-		}
-		*dst = r.addresses(key, list.Values, func(a netip.AddrPort) error {
-			if a.Addr().IsUnspecified() {
-				return fmt.Errorf("%s is nobody's address; name that of a secondary", a)
-			}
-			return nil
-		})
-	}}
-}
-
-// checkTransferKeys reports keys that transfer.allow names and that are not
-// there.
+// checkTransferKeys reports keys that entries name and that are not there.
 func (r *reader) checkTransferKeys(c *Config) {
 	for _, p := range r.cited {
 		if !slices.ContainsFunc(c.Keys, func(k Key) bool { return k.Name == p.name }) {
-			r.failAt(p.at, "transfer.allow: there is no key called %s; %s", p.name, knownKeys(c.Keys))
+			r.failAt(p.at, "%s: there is no key called %s; %s", p.by, p.name, knownKeys(c.Keys))
 		}
 	}
 }

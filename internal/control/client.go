@@ -90,6 +90,16 @@ func (c *Client) Explain(ctx context.Context, q Question, report any) error {
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {
+	return c.ask(ctx, method, path, body, func(d *json.Decoder) error {
+		if err := d.Decode(into); err != nil {
+			return fmt.Errorf("the answer from %s cannot be read; is the server of another version? %w", c.path, err)
+		}
+		return nil
+	})
+}
+
+// ask sends a request, and has its answer read.
+func (c *Client) ask(ctx context.Context, method, path string, body any, read func(*json.Decoder) error) error {
 	var in io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -116,10 +126,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 		}
 		return errors.New(f.Error)
 	}
-	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("the answer from %s cannot be read; is the server of another version? %w", c.path, err)
-	}
-	return nil
+	return read(d)
 }
 
 // explain says what can be done about a socket that does not answer.

@@ -8,10 +8,17 @@ const MaxListed = 50
 
 // Nodes is how the nodes are, and what the steered names are answered from.
 type Nodes struct {
-	Counts Counts  `json:"counts"` // of targets
-	Drains []Drain `json:"drains"`
+	Counts Counts `json:"counts"` // of targets
+	// Isolation is null without anchors.
+	Isolation *Isolation `json:"isolation"`
+	Drains    []Drain    `json:"drains"`
 	// Unstored is why the drains are lost at a restart; "": they are not.
 	Unstored string `json:"drains-unstored"`
+	// Sides are the failovers, those first that are in alarm, then those that
+	// aren't on their first step; SidesUnstored is why they are lost at a restart.
+	Sides         []Side `json:"sides"`
+	SidesAll      int    `json:"sides-all"`
+	SidesUnstored string `json:"sides-unstored"`
 	// The lists may be shorter than there are entries: see MaxListed.
 	Places     []Place  `json:"places"`
 	PlacesAll  int      `json:"places-all"`
@@ -19,6 +26,12 @@ type Nodes struct {
 	TargetsAll int      `json:"targets-all"`
 	Names      []Name   `json:"names"`
 	NamesAll   int      `json:"names-all"`
+	// Loads are those of sites and nodes with a capacity, the fullest first; Ramps
+	// what has returned and takes a part of its clients.
+	Loads    []Load `json:"loads"`
+	LoadsAll int    `json:"loads-all"`
+	Ramps    []Ramp `json:"ramps"`
+	RampsAll int    `json:"ramps-all"`
 	// NamesTroubled are those of which not all records are live and undrained.
 	NamesTroubled int `json:"names-troubled"`
 }
@@ -30,7 +43,7 @@ type Counts struct {
 	Unknown int `json:"unknown"`
 	Refused int `json:"refused"` // may not be probed
 	Stale   int `json:"stale"`   // down, and without a result for long
-	Joining int `json:"joining"` // new, and waited for
+	Joining int `json:"joining"` // new, and waited for; not among the unknown
 	Damped  int `json:"damped"`  // flapped, and have to prove themselves for longer
 	Probes  int `json:"probes"`  // under way
 }
@@ -73,6 +86,33 @@ type Place struct {
 	Records Records `json:"records"`
 }
 
+// Load is how full a site or node with a capacity is, at this server.
+type Load struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	Zone string `json:"zone"` // that declares it
+	// Measured: there was a whole interval. Rate is how many answers a second
+	// named the place in the last one, Capacity how many it takes.
+	Measured bool    `json:"measured"`
+	Rate     float64 `json:"answers-per-second"`
+	Capacity uint64  `json:"capacity"`
+	// Spill is which part of its clients it passes over, in percent.
+	Spill float64 `json:"spill-percent"`
+}
+
+// Ramp is a site or an address that has returned, and takes a share of its
+// clients that grows.
+type Ramp struct {
+	Name string `json:"name"` // that is steered
+	Zone string `json:"zone"`
+	// Site is the site's label, or Address the record's; the other is "".
+	Site    string `json:"site"`
+	Address string `json:"address"`
+	// Share is in percent, and whole Until then.
+	Share float64   `json:"share-percent"`
+	Until time.Time `json:"until"`
+}
+
 // Target is an address that is probed by a check.
 type Target struct {
 	Address string `json:"address"`
@@ -80,13 +120,15 @@ type Target struct {
 	Zone    string `json:"zone"`  // that declares the check
 	Type    string `json:"type"`
 	Text    string `json:"check-text"` // the whole check
-	// Verdict is up, down or unknown, and Since when it became that; the zero
+	// Verdict is up, down, unknown or joining, and Since when it became that; the zero
 	// time: it is as at the start.
 	Verdict string    `json:"verdict"`
 	Since   time.Time `json:"since"`
 	Stale   bool      `json:"stale"`
 	Joining bool      `json:"joining"`
-	Refused string    `json:"refused"` // why it is not probed; "": it is
+	// Held: it would be down, if this server were not isolated.
+	Held    bool   `json:"held"`
+	Refused string `json:"refused"` // why it is not probed; "": it is
 	// OK, Reason and Seconds are of the last probe, At is when it ended; the zero
 	// time: there was none yet.
 	OK      bool      `json:"ok"`
@@ -114,7 +156,7 @@ type Name struct {
 	Type   string `json:"type"`
 	Policy string `json:"policy"`
 	// Stage is how far down the chain the answer is found: normal, below-floor,
-	// as-if-live, as-if-undrained, last-resort or nothing.
+	// held, as-if-live, as-if-undrained, last-resort, nothing or no-writer.
 	Stage   string       `json:"stage"`
 	Records Records      `json:"records"`
 	Sites   []SiteRecord `json:"sites"`

@@ -92,20 +92,22 @@ func TestStatusAll(t *testing.T) {
 // The keys that scripts rely on.
 func TestNodesKeys(t *testing.T) {
 	n := Nodes{
-		Drains: []Drain{{}}, Places: []Place{{}}, Targets: []Target{{}}, Names: []Name{{Sites: []SiteRecord{{}}}},
+		Drains: []Drain{{}}, Sides: []Side{{}}, Places: []Place{{}}, Targets: []Target{{}}, Names: []Name{{Sites: []SiteRecord{{}}}},
 	}
 	data, err := json.Marshal(n)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const zero = `"0001-01-01T00:00:00Z"`
-	want := `{"counts":{"up":0,"down":0,"unknown":0,"refused":0,"stale":0,"joining":0,"damped":0,"probes":0},` +
+	want := `{"counts":{"up":0,"down":0,"unknown":0,"refused":0,"stale":0,"joining":0,"damped":0,"probes":0},"isolation":null,` +
 		`"drains":[{"name":"","zone":"","active":false,"from":` + zero + `,"until":` + zero + `,"reason":""}],"drains-unstored":"",` +
+		`"sides":[{"name":"","zone":"","types":"","step":"","first":false,"since":` + zero + `,"by":"","reason":"","held":false,"back":` + zero + `,` +
+		`"role":false,"writers":null,"alarm":` + zero + `}],"sides-all":0,"sides-unstored":"",` +
 		`"places":[{"kind":"","name":"","zone":"","drained-by":"","records":{"live":0,"drained":0,"all":0}}],"places-all":0,` +
-		`"targets":[{"address":"","check":"","zone":"","type":"","check-text":"","verdict":"","since":` + zero + `,"stale":false,"joining":false,"refused":"",` +
+		`"targets":[{"address":"","check":"","zone":"","type":"","check-text":"","verdict":"","since":` + zero + `,"stale":false,"joining":false,"held":false,"refused":"",` +
 		`"ok":false,"reason":"","seconds":0,"at":` + zero + `,"next":` + zero + `,"fails":0,"successes":0,"fall":0,"rise":0,"damped":false}],"targets-all":0,` +
 		`"names":[{"name":"","zone":"","type":"","policy":"","stage":"","records":{"live":0,"drained":0,"all":0},"sites":[{"site":"","records":{"live":0,"drained":0,"all":0}}]}],` +
-		`"names-all":0,"names-troubled":0}`
+		`"names-all":0,"loads":null,"loads-all":0,"ramps":null,"ramps-all":0,"names-troubled":0}`
 	if string(data) != want {
 		t.Errorf("got\n%s\nwant\n%s", data, want)
 	}

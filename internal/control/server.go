@@ -44,7 +44,10 @@ type Handlers struct {
 	// error is for a command that makes no sense.
 	Drain   func(DrainOrder) (DrainResult, error)
 	Undrain func(UndrainOrder) (DrainResult, error)
-	Log     *slog.Logger
+	// Failback makes another step of a failover the one that serves.
+	Failback func(FailbackOrder) (FailbackResult, error)
+	Drills   Drills
+	Log      *slog.Logger
 }
 
 // Server answers on a control socket.
@@ -115,6 +118,10 @@ func (h *Handlers) mux() http.Handler {
 		"/v1/reload":              {http.MethodPost: h.reload},
 		"/v1/drain":               {http.MethodPost: h.drain},
 		"/v1/undrain":             {http.MethodPost: h.undrain},
+		"/v1/failback":            {http.MethodPost: h.failback},
+		pathDrill:                 {http.MethodPost: h.drillRun},
+		pathDrillPlan:             {http.MethodPost: h.drillPlan},
+		pathDrillStop:             {http.MethodPost: h.drillStop},
 		"/v1/zones/{name}/reload": {http.MethodPost: h.reloadZone},
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
@@ -126,7 +133,11 @@ func (h *Handlers) mux() http.Handler {
 				fail(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s cannot be asked for with %s", r.URL.Path, r.Method))
 				return
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			limit := int64(maxBody)
+			if path == pathDrillPlan {
+				limit = maxPlanBody
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
 			handle(w, r)
 		})
 	}
@@ -197,7 +208,7 @@ func (h *Handlers) undrain(w http.ResponseWriter, r *http.Request) {
 }
 
 // respond answers with what a command made of its order.
-func respond[Order any](w http.ResponseWriter, o Order, do func(Order) (DrainResult, error)) {
+func respond[Order, Result any](w http.ResponseWriter, o Order, do func(Order) (Result, error)) {
 	res, err := do(o)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())

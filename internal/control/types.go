@@ -18,6 +18,8 @@ type Status struct {
 	BrokenAll int       `json:"broken-all"`
 	Queries   Queries   `json:"queries"`
 	Nodes     Nodes     `json:"nodes"`
+	// Drill is the one that is on; null: none.
+	Drill *DrillState `json:"drill"`
 	// Reasons are those of readyz: why not all is as configured.
 	Reasons    []string `json:"reasons"`
 	LastReload *Reload  `json:"last-reload"` // null before the first

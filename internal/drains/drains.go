@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,7 +44,10 @@ type Options struct {
 	Publisher Publisher
 	// Store, if not nil, is where the list is kept.
 	Store Store
-	Log   *slog.Logger
+	// Changed, if not nil, is told that the list may have become another. It must
+	// not wait.
+	Changed func()
+	Log     *slog.Logger
 }
 
 // Manager keeps the list. Its methods may be called from any goroutine.
@@ -53,6 +57,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	list     health.Drains
+	foreign  map[string]health.Drains // see SetForeign
 	next     time.Time // when one begins or ends next; zero: never
 	unstored string    // why the list is not stored; "": it is
 }
@@ -85,10 +90,61 @@ func (m *Manager) Start() error {
 	return nil
 }
 
-// apply puts the list into force. m.mu is held.
+// apply puts all that is commanded into force. m.mu is held.
 func (m *Manager) apply(now time.Time) {
-	m.o.Publisher.SetDrains(m.list, now)
-	m.next = m.list.Next(now)
+	all := m.with(m.list)
+	m.o.Publisher.SetDrains(all, now)
+	m.next = all.Next(now)
+	if m.o.Changed != nil {
+		m.o.Changed()
+	}
+}
+
+// with are the drains of a list, and those that zones bring with them. m.mu is
+// held.
+func (m *Manager) with(list health.Drains) health.Drains {
+	if len(m.foreign) == 0 {
+		return list
+	}
+	all := slices.Clone(list)
+	for _, zone := range slices.Sorted(maps.Keys(m.foreign)) {
+		all = append(all, m.foreign[zone]...)
+	}
+	return all
+}
+
+// SetForeign puts those drains into force that a zone brings with it, from the
+// server that commands them, instead of those that it brought before. They end
+// on time even if that server is never heard of again.
+func (m *Manager) SetForeign(zone string, list health.Drains) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Equal(m.foreign[zone], list) {
+		return
+	}
+	if m.foreign == nil {
+		m.foreign = map[string]health.Drains{}
+	}
+	if m.foreign[zone] = list; len(list) == 0 {
+		delete(m.foreign, zone)
+	}
+	m.o.Log.Info("the drains that a zone brings with it changed", "zone", zone, "drains", len(list))
+	m.apply(clock())
+	m.wakeUp()
+}
+
+// Foreign are the drains that zones bring with them.
+func (m *Manager) Foreign() health.Drains {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.with(nil)
+}
+
+func (m *Manager) wakeUp() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 }
 
 // clock is the time. Without Go's steady clock: what is commanded for two
@@ -230,7 +286,7 @@ func (m *Manager) Drain(o Order) (out Outcome, err error) {
 	}
 	out.Drains = []health.Drain{d}
 	list := m.list.With(d)
-	out.Effects = m.o.Publisher.WouldDrain(list, d.From)
+	out.Effects = m.o.Publisher.WouldDrain(m.with(list), d.From)
 	out.Unstored = m.unstored
 	lost := slices.ContainsFunc(out.Effects, func(e publish.Effect) bool { return e.Lost })
 	if out.Refused = lost && !o.Force; out.Refused || o.DryRun {
@@ -267,10 +323,7 @@ func (m *Manager) set(list health.Drains, now time.Time) {
 	m.list = list
 	m.apply(now)
 	m.save()
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	m.wakeUp()
 }
 
 // Undrain takes drains back: that of a zone, or all of the name.
@@ -291,7 +344,7 @@ func (m *Manager) Undrain(zone, name string, dryRun bool) (out Outcome, err erro
 	}
 	// Whether or not anything has it now: the zone may have gone since.
 	out.Places, _ = find(places, zone, name)
-	out.Effects = m.o.Publisher.WouldDrain(list, now)
+	out.Effects = m.o.Publisher.WouldDrain(m.with(list), now)
 	if dryRun {
 		return out, nil
 	}
@@ -307,6 +360,11 @@ func (m *Manager) Undrain(zone, name string, dryRun bool) (out Outcome, err erro
 
 // notDrained says why there is nothing to take back.
 func (m *Manager) notDrained(places []publish.Place, zone, name string) error {
+	for _, d := range m.with(nil) {
+		if d.Name == name && (zone == "" || strings.EqualFold(d.Zone, zone)) {
+			return fmt.Errorf("%s is drained by the primary of %s; take that back there", name, d.Zone)
+		}
+	}
 	for _, d := range m.list {
 		if d.Name == name && d.Zone == "" {
 			return fmt.Errorf("%s is drained in all zones; take that back without --zone", name)

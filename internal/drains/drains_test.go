@@ -306,3 +306,41 @@ func TestDistance(t *testing.T) {
 		}
 	}
 }
+
+// What a zone brings with it is in force beside what is commanded here, ends on
+// time though nobody says so, is not stored, and is not ours to take back.
+func TestForeign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s store
+		b := begin(t, &s)
+		start := clock()
+		theirs := health.Drains{{Zone: "a.example.", Name: "lon", From: start, Until: start.Add(time.Hour), Reason: "theirs"}}
+		b.SetForeign("a.example.", theirs)
+		if _, err := b.Drain(Order{Name: "web1", For: 2 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		sleep(time.Minute)
+		if !b.board.drained("a.example.", "lon") || !b.board.drained("a.example.", "web1") || b.board.drained("b.example.", "lon") {
+			t.Errorf("in force: %+v", b.board.list)
+		}
+		if list, _ := b.List(); len(list) != 1 || len(s.list) != 1 || len(b.Foreign()) != 1 {
+			t.Errorf("ours %+v, stored %+v, theirs %+v", list, s.list, b.Foreign())
+		}
+		if _, err := b.Undrain("", "lon", false); err == nil || !strings.Contains(err.Error(), "primary") {
+			t.Errorf("taking back what is theirs: %v", err)
+		}
+		sets := b.board.sets
+		b.SetForeign("a.example.", slices.Clone(theirs))
+		if b.board.sets != sets {
+			t.Error("the same again was put into force anew")
+		}
+		sleep(time.Hour)
+		if b.board.drained("a.example.", "lon") || !b.board.drained("a.example.", "web1") {
+			t.Errorf("after its time: %+v", b.board.list)
+		}
+		b.SetForeign("a.example.", nil)
+		if len(b.Foreign()) != 0 || b.board.drained("a.example.", "lon") {
+			t.Errorf("taken back: %+v", b.Foreign())
+		}
+	})
+}

@@ -36,7 +36,44 @@ func (ch *chain) addresses() []Step {
 	ch.members = ch.m.Members(ch.r, ch.f)
 	steps, live := ch.eligible("the " + ch.typ() + " records of the name")
 	steps = append(steps, ch.sites(live)...)
+	steps = append(steps, ch.spread()...)
 	return append(steps, ch.picked()...)
+}
+
+// spread is what the records do that take a part of their clients only: none, if
+// the policy has no such.
+func (ch *chain) spread() []Step {
+	if !ch.r.Spreads() || ch.stage() > steer.BelowFloor {
+		return nil
+	}
+	s := newStep("spread", "nothing is full or being ramped up: all that is up takes all of its clients")
+	if ch.m.Spreads(ch.r) {
+		s.Note = "by a hash of the client's network, " + prefixOf(addrOf(&ch.m.Client), steer.StickyScope(&ch.m.Client))
+	}
+	for i := range ch.choice.Steps {
+		x := &ch.choice.Steps[i]
+		switch {
+		case x.Stage != ch.stage():
+		case x.What == steer.Overflow:
+			s.Note += "; " + x.Why
+		case x.Passed && x.Member >= 0 && x.Family == ch.f && !slices.Contains(ch.choice.Candidates, uint16(x.Member)):
+			it := itemOf(&ch.members[x.Member])
+			it.Why, it.Takes = x.Why, takes(x)
+			s.Out = append(s.Out, it)
+		case x.Passed && x.Site != steer.NoSite && x.Site != ch.choice.Result.Site:
+			it := Item{Name: ch.m.SiteName(ch.r, x.Site), Why: x.Why, Takes: takes(x)}
+			s.Out = append(s.Out, it)
+		}
+	}
+	for _, i := range ch.choice.Candidates {
+		s.In = append(s.In, itemOf(&ch.members[i]))
+	}
+	return []Step{s}
+}
+
+func takes(x *steer.TraceStep) *float64 {
+	share := float64(x.Share)
+	return &share
 }
 
 // targets is the chain of MX or SRV records.
@@ -63,13 +100,15 @@ func (ch *chain) eligible(what string) (steps []Step, live int) {
 			live++
 		}
 		it.Why = liveWhy(m)
-		if m.Why != "" && ch.stage() != steer.AsIfLive && ch.stage() != steer.AsIfUndrained {
+		if m.Why != "" && ch.stage() != steer.AsIfLive && ch.stage() != steer.AsIfUndrained && (ch.stage() != steer.Held || !m.Kept) {
 			alive.Out = append(alive.Out, it)
 			continue
 		}
 		alive.In = append(alive.In, it)
 	}
 	switch ch.stage() {
+	case steer.Held:
+		alive.Note = "nothing is live, and empty=hold keeps what was when the last of them went"
 	case steer.AsIfUndrained:
 		undrained.Note = "nothing else is left, so that drained records count as well"
 		fallthrough
@@ -157,6 +196,8 @@ func (ch *chain) picked() []Step {
 		return []Step{newStep("answers", "nothing is live: the last resort, empty="+emptyName(ch.r.Spec))}
 	case steer.Nothing:
 		return []Step{newStep("answers", ch.nothingWhy())}
+	case steer.NoWriter:
+		return []Step{newStep("answers", noWriterWhy)}
 	}
 	candidates, taken := ch.choice.Candidates, ch.choice.Picked
 	answers := newStep("answers", "all of them: there is no answers=")
@@ -192,6 +233,8 @@ func (ch *chain) picked() []Step {
 	}
 	return []Step{pick, answers, order}
 }
+
+const noWriterWhy = "no node is known to take writes, none was before, and the first step of order= does not: SERVFAIL"
 
 func (ch *chain) nothingWhy() string {
 	if ch.r.Spec.Empty == record.EmptyNone {

@@ -103,7 +103,8 @@ type Choice struct {
 	Policy string `json:"policy"`
 	Pick   string `json:"pick"`
 	// Stage is how far down the chain records were found: "normal",
-	// "below-floor", "as-if-live", "as-if-undrained", "last-resort", "nothing".
+	// "below-floor", "held", "as-if-live", "as-if-undrained", "last-resort",
+	// "nothing", "no-writer".
 	Stage string `json:"stage"`
 	// Site is the one that answers; "": several or none.
 	Site string `json:"site"`
@@ -131,8 +132,8 @@ type Ranked struct {
 
 // Step is one link of the chain.
 type Step struct {
-	// Step is "members", "not-drained", "live", "sites", "pick", "answers" or
-	// "order".
+	// Step is "members", "not-drained", "live", "sites", "spread", "pick",
+	// "answers" or "order".
 	Step string `json:"step"`
 	Note string `json:"note"`
 	In   []Item `json:"in"`
@@ -150,6 +151,9 @@ type Item struct {
 	// Share is the chance to be the first of the answer, in percent; null: it
 	// is not left to chance.
 	Share *float64 `json:"share"`
+	// Takes is which part of its clients it takes, in percent, where it passes
+	// this one over for that; null: it doesn't.
+	Takes *float64 `json:"takes"`
 }
 
 // Floor is a site's.

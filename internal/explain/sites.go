@@ -102,8 +102,11 @@ func (ch *chain) inOrder(s *Step, st steer.Stage, ids []steer.SiteID) {
 func (ch *chain) failover(s *Step, st steer.Stage) {
 	names := ch.r.Order()
 	order := make([]int, 0, len(names)+1)
-	if active := ch.m.ActiveStep(ch.r); active >= 0 {
+	if active, forced := ch.m.ActiveStep(ch.r); active >= 0 {
 		s.Note += "; the active step is " + names[active]
+		if forced {
+			s.Note += ", by force"
+		}
 		order = append(order, active)
 	}
 	for i := range names {

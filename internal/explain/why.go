@@ -77,6 +77,8 @@ func (e *explainer) end() string {
 		return "the aliases lead in a circle, or are more than are followed"
 	case resolver.TooLong:
 		return "the DNAME makes a name that is longer than 255 octets (RFC 6672 2.2)"
+	case resolver.NoWriter:
+		return noWriterWhy
 	case resolver.NoData:
 		return e.noData(s, typ)
 	case resolver.Answered:
@@ -164,6 +166,8 @@ func (e *explainer) choiceScope(c *resolver.Choice) Scope {
 		s.Why = "this is the same for all clients"
 	case sticky && s.Length == steer.StickyScope(&c.Moment.Client) && s.Length > int(c.Scope):
 		s.Why = "the sticky pick is the same in the whole network"
+	case r.Spreads() && s.Length == steer.StickyScope(&c.Moment.Client) && s.Length > int(c.Scope):
+		s.Why = "what is full or ramped up passes whole networks over: one answer holds for this one"
 	case r.Ranks():
 		s.Why = "the widest prefix around the client in which the sites rank the same"
 	case sticky && s.Length == 0:

@@ -23,6 +23,9 @@ const (
 	staleAfter = 3
 )
 
+// Lifetime is how long an up verdict is believed without another result.
+func (r *Rule) Lifetime() time.Duration { return staleAfter*r.Every + r.Timeout }
+
 // Target is what has been judged of one target so far. The zero Target has
 // never been probed.
 type Target struct {
@@ -45,22 +48,52 @@ type Target struct {
 // nobody waits for Rise probes to serve from a new node, and what is dead at
 // the start was never alive.
 func Judge(t Target, ok bool, r Rule, at time.Time) (next Target, turned bool) {
-	t.Seen, t.Stale = at, false
-	if ok {
-		t.Successes, t.Fails = t.Successes+1, 0
-	} else {
-		t.Fails, t.Successes = t.Fails+1, 0
-	}
-	if t.State == Unknown && t.Turned.IsZero() && t.Since.IsZero() {
-		return t.take(stateOf(ok), at), true
-	}
+	t = t.count(ok, at)
 	switch {
+	case t.unjudged():
+		return t.take(stateOf(ok), at), true
 	case ok && t.State != Up && t.Successes >= t.rise(r, at):
 		return t.turn(Up, at), true
 	case !ok && t.State != Down && t.Fails >= r.Fall:
 		return t.turn(Down, at), true
 	}
 	return t, false
+}
+
+// Withhold takes in a failure at a time, as Judge does, but leaves the state as
+// it is.
+func Withhold(t Target, at time.Time) Target { return t.count(false, at) }
+
+// Fall makes a target down whose failures were withheld before.
+func Fall(t Target, at time.Time) Target {
+	if t.unjudged() {
+		return t.take(Down, at)
+	}
+	return t.turn(Down, at)
+}
+
+// Forgive forgets the failures of a target that they did not take down.
+func Forgive(t Target) Target {
+	if t.State != Down {
+		t.Fails = 0
+	}
+	return t
+}
+
+// count takes in a result without judging.
+func (t Target) count(ok bool, at time.Time) Target {
+	t.Seen, t.Stale = at, false
+	if ok {
+		t.Successes, t.Fails = t.Successes+1, 0
+	} else {
+		t.Fails, t.Successes = t.Fails+1, 0
+	}
+	return t
+}
+
+// unjudged reports whether the target has never been up or down.
+func (t *Target) unjudged() bool {
+	return t.State == Unknown && t.Turned.IsZero() && t.Since.IsZero()
 }
 
 func stateOf(ok bool) State {
@@ -102,7 +135,7 @@ func (t *Target) Asks(r Rule, at time.Time) int { return t.rise(r, at) }
 // Expire looks at a target of which nothing was heard for long: an up verdict
 // becomes unknown, a down one stays, marked as stale.
 func Expire(t Target, r Rule, at time.Time) (next Target, turned bool) {
-	if t.Seen.IsZero() || at.Sub(t.Seen) <= staleAfter*r.Every+r.Timeout {
+	if t.Seen.IsZero() || at.Sub(t.Seen) <= r.Lifetime() {
 		return t, false
 	}
 	switch t.State {

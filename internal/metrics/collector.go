@@ -20,9 +20,12 @@ type descs struct {
 	zones, broken, records, serial, zoneRecords, loaded    *prometheus.Desc
 	shrunk, loads                                          *prometheus.Desc
 	reloads, lastReload, lastReloadOK, build               *prometheus.Desc
-	targets, turns, damped, drains, publications           *prometheus.Desc
+	targets, turns, damped, drains, drill, publications    *prometheus.Desc
+	names, storeErrors, failovers, writers                 *prometheus.Desc
+	rate, capacity, spill, ramps                           *prometheus.Desc
 	probes, probeSeconds, underWay                         *prometheus.Desc
 	targetUp, targetSeconds, targetAt                      *prometheus.Desc
+	isolated, held, anchors                                *prometheus.Desc
 }
 
 func newDescs() descs {
@@ -65,8 +68,20 @@ func newDescs() descs {
 		lastReload:    desc("last_reload_timestamp_seconds", "When the last reload ended, in Unix time; 0 before the first."),
 		targets:       desc("targets", "Targets of probes, by state: up, down, unknown, refused (may not be probed).", "state"),
 		turns:         desc("verdict_turns_total", "Verdicts that became another, by what they became.", "state"),
+		drill:         desc("drill", "Whether a site is lost for a drill now: its probes are not sent."),
 		damped:        desc("targets_damped", "Targets that flapped, and need more successes than their check says to be up again."),
 		drains:        desc("drains", "Drains that are commanded, by state: active, scheduled.", "state"),
+		names:         desc("steered_names", "Types of steered names, by how much is live: whole, reduced (something of it), nothing-live; left out if there are very many.", "state"),
+		failovers:     desc("failovers", "Failovers, by which step serves: first, other, held (none is up, and the last one goes on).", "step"),
+		writers:       desc("writers", "Nodes of a failover that say that they take writes: all but 1 is an alarm; left out if there are very many failovers.", "zone", "name", "type"),
+		storeErrors:   desc("store_errors_total", "How often something could not be read from the store or written to it."),
+		isolated:      desc("isolated", "Whether the server is cut off: no anchor answers, and no node outside its own site."),
+		held:          desc("verdicts_held", "Targets that would be down, if the server were not isolated."),
+		anchors:       desc("anchors", "Anchors, by state: answering, failing; left out if there are none.", "state"),
+		rate:          desc("place_answers_per_second", "Answers a second that named a site or node with a capacity, in the last ten seconds; left out if there are very many.", "kind", "place", "zone"),
+		capacity:      desc("place_capacity", "Capacity of a site or node, in answers a second of this server.", "kind", "place", "zone"),
+		spill:         desc("place_spill_ratio", "Part of its clients that a site or node with a capacity passes over, from 0 to 1.", "kind", "place", "zone"),
+		ramps:         desc("ramps", "Sites and records that have returned and take a part of their clients."),
 		publications:  desc("verdict_publications_total", "How often verdicts were put into the answers."),
 		probes:        desc("probes_total", "Probes that ended, by type and result: ok, failed, local (told of this machine only).", "type", "result"),
 		probeSeconds:  desc("probe_duration_seconds", "Time that probes took.", "type"),
@@ -102,8 +117,9 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		d.tcpOpen, d.tcpLimit, d.tcpEvents, d.listeners, d.listenersWant,
 		d.zones, d.broken, d.shrunk, d.loads, d.records, d.serial, d.zoneRecords, d.loaded,
 		d.reloads, d.lastReload, d.lastReloadOK, d.build,
-		d.targets, d.turns, d.damped, d.drains, d.publications,
-		d.probes, d.probeSeconds, d.underWay, d.targetUp, d.targetSeconds, d.targetAt,
+		d.targets, d.turns, d.damped, d.drill, d.drains, d.names, d.failovers, d.writers, d.storeErrors, d.publications,
+		d.rate, d.capacity, d.spill, d.ramps,
+		d.isolated, d.held, d.anchors, d.probes, d.probeSeconds, d.underWay, d.targetUp, d.targetSeconds, d.targetAt,
 	} {
 		out <- desc
 	}
@@ -187,8 +203,35 @@ func (c *collector) nodes(s sink) {
 	for _, t := range n.Drains {
 		s.gauge(d.drains, float64(t.N), t.Label)
 	}
+	for _, t := range n.Names {
+		s.gauge(d.names, float64(t.N), t.Label)
+	}
+	for _, t := range n.Failovers {
+		s.gauge(d.failovers, float64(t.N), t.Label)
+	}
+	for i := range n.Writers {
+		if x := &n.Writers[i]; len(n.Writers) <= MaxWriters {
+			s.gauge(d.writers, float64(x.N), x.Zone, x.Name, x.Type)
+		}
+	}
+	s.counter(d.storeErrors, n.StoreErrors)
 	s.counts(d.turns, n.Turns)
+	s.gauge(d.ramps, float64(n.Ramps))
+	if len(n.Loads) <= MaxTargets {
+		for i := range n.Loads {
+			l := &n.Loads[i]
+			s.gauge(d.rate, l.Rate, l.Kind, l.Name, l.Zone)
+			s.gauge(d.capacity, l.Capacity, l.Kind, l.Name, l.Zone)
+			s.gauge(d.spill, l.Spill, l.Kind, l.Name, l.Zone)
+		}
+	}
 	s.gauge(d.damped, float64(n.Damped))
+	c.isolation(s, &n)
+	lost := 0.0
+	if n.Drill {
+		lost = 1
+	}
+	s.gauge(d.drill, lost)
 	s.counter(d.publications, n.Publications)
 	s.gauge(d.underWay, float64(n.UnderWay))
 	for i := range n.Probes {
@@ -209,6 +252,18 @@ func (c *collector) nodes(s sink) {
 		s.gauge(d.targetUp, t.Up, t.Address, t.Check)
 		s.gauge(d.targetSeconds, t.Seconds, t.Address, t.Check)
 		s.gauge(d.targetAt, at, t.Address, t.Check)
+	}
+}
+
+func (c *collector) isolation(s sink, n *Nodes) {
+	isolated := 0.0
+	if n.Isolated {
+		isolated = 1
+	}
+	s.gauge(c.d.isolated, isolated)
+	s.gauge(c.d.held, float64(n.Held))
+	for _, a := range n.Anchors {
+		s.gauge(c.d.anchors, float64(a.N), a.Label)
 	}
 }
 

@@ -10,6 +10,9 @@ const MaxZones = 300
 // MaxTargets is the same for the targets of probes.
 const MaxTargets = 500
 
+// MaxWriters is the same for failovers that look for a writer.
+const MaxWriters = 300
+
 // Sources are where the values come from. All are called at every scrape, from
 // any goroutine.
 type Sources struct {
@@ -101,13 +104,44 @@ type Reloads struct {
 type Nodes struct {
 	Targets []Count // targets by state
 	Turns   []Count // verdicts that became another, by what they became
+	Drill   bool    // a site is lost for a drill
 	Damped  int     // targets that flapped, and have to prove themselves for longer
 	Probes  []Probes
 	// UnderWay are the probes of this moment.
 	UnderWay     int
 	Publications uint64 // of verdicts
 	Drains       []Count
-	List         []Target
+	// Isolated: the server is cut off, and the verdicts of Held targets are held.
+	// Anchors are by whether they answer; nil: there are none.
+	Isolated bool
+	Held     int
+	Anchors  []Count
+	// Names are the types of steered names, by how much of each is live; nil if
+	// there are too many to look at.
+	Names []Count
+	// Failovers are by which step serves. Writers are those that look for one.
+	Failovers []Count
+	Writers   []Writers
+	// StoreErrors is how often something could not be stored.
+	StoreErrors uint64
+	// Loads are those of sites and nodes with a capacity; more than MaxTargets are
+	// left out. Ramps is how many sites and records are being ramped up.
+	Loads []Load
+	Ramps int
+	List  []Target
+}
+
+// Load is how full a site or node with a capacity is.
+type Load struct {
+	Kind, Name, Zone string
+	Rate, Capacity   float64 // answers a second
+	Spill            float64 // the part of its clients that is passed over, from 0 to 1
+}
+
+// Writers is how many nodes of a failover say that they take writes.
+type Writers struct {
+	Zone, Name, Type string
+	N                int
 }
 
 // Probes are those of one type.

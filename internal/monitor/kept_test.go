@@ -3,6 +3,7 @@ package monitor
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"geodns/internal/health"
@@ -38,5 +39,55 @@ func TestRecall(t *testing.T) {
 		if tt.want && (to.judged.State != tt.state || to.judged.Damping != 2) {
 			t.Errorf("%s: %+v", tt.name, to.judged)
 		}
+	}
+}
+
+// A check that says something else makes new targets. They are what they were,
+// until as many results have come as a turn takes; but nobody is taken for
+// writable who was only asked whether he lives.
+func TestInherit(t *testing.T) {
+	const (
+		other  = "v=check1; type=tcp; port=81; every=1s; timeout=500ms; fall=3; rise=2"
+		writer = "v=check1; type=mysql; port=80; use=db; role=writable; every=1s; timeout=500ms; fall=3; rise=2"
+	)
+	tests := []struct {
+		name, check, label, zone string
+		up, down                 health.State // right afterwards
+	}{
+		{"another port", other, "web", "example.", health.Up, health.Down},
+		{"another label", other, "new", "example.", health.Joining, health.Joining},
+		{"another zone's", other, "web", "example.net.", health.Joining, health.Joining},
+		{"a role", writer, "web", "example.", health.Joining, health.Joining},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := run(t, nil)
+				live, dead := addr(1), addr(2)
+				b.set(true, dead)
+				// Somebody else named them first.
+				alien := program(t, webCheck, live, dead)
+				alien.Checks[0].Zone = "alien."
+				b.m.Bind(alien)
+				before := b.m.Bind(program(t, webCheck, live, dead))
+				b.serve()
+				sleep(10 * time.Second)
+
+				p := program(t, tt.check, live, dead)
+				p.Checks[0].Name, p.Checks[0].Zone = tt.label, tt.zone
+				b.silence(true, live, dead)
+				after := b.m.Bind(p)
+				b.m.Unbind(before)
+				b.want(after[0], tt.up, "answered before")
+				b.want(after[1], tt.down, "was dead before")
+				if tt.up != health.Up {
+					return
+				}
+				sleep(2 * time.Second)
+				b.want(after[0], health.Up, "has not failed three times")
+				sleep(2 * time.Second)
+				b.want(after[0], health.Down, "has failed three times")
+			})
+		})
 	}
 }

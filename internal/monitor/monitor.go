@@ -56,6 +56,11 @@ type Options struct {
 	Publish func()
 	// Most is how many probes may be under way at once.
 	Most int
+	// Anchors tell whether this server is cut off; less than two: nothing does.
+	Anchors []Anchor
+	// Site is the label of the site where this server stands, in lower case; "":
+	// at none.
+	Site string
 	Log  *slog.Logger
 }
 
@@ -74,6 +79,19 @@ type Monitor struct {
 	swept    time.Time // when sweep last looked
 	stats    stats
 	kept     map[Key]health.Target // verdicts of before the start
+	named    map[nameKey]uint32    // slots, by what zones call their targets
+	resumed  time.Time             // when this process last ran again after a pause
+
+	anchors   []*watch
+	far       *probe.Schedule // of the anchors
+	isolation *health.Isolation
+	waiting   map[*target]bool // see target.doubt
+	asked     time.Time        // when the anchors last were, by foresee
+	expired   bool             // isolation has lasted for too long to hold anything
+	vicinity  vicinity
+	lengths   []int // the vicinity's
+
+	eased bool // some agent asks for another share than is published
 }
 
 // target is one that some zone names.
@@ -88,7 +106,16 @@ type target struct {
 	joining time.Time // it is not answered before that, unless it is seen
 	refused string    // why it is not probed
 	lastAt  time.Time // when last came
+	wish    wish
 	task    *probe.Task
+	names   []nameKey // of Monitor.named
+	met     bool      // nobody waits for its first verdict any more
+
+	// elsewhere: not at the site where this server stands. doubt is when the probe
+	// began whose failure would have taken it down, if the server were not
+	// isolated, or were known not to be; zero: there is no doubt.
+	elsewhere bool
+	doubt     time.Time
 
 	held    Held         // see attempt
 	gone    bool         // nothing names it any more
@@ -97,10 +124,13 @@ type target struct {
 
 // New returns a Monitor that knows no targets.
 func New(o Options) *Monitor {
-	return &Monitor{
+	m := &Monitor{
 		o: o, schedule: probe.NewSchedule(o.Most), dirty: make(chan struct{}, 1),
-		registry: health.NewRegistry[Key](), first: make(chan struct{}), stats: newStats(),
+		registry: health.NewRegistry[Key](), first: make(chan struct{}), stats: newStats(), named: map[nameKey]uint32{},
+		far: probe.NewSchedule(maxAnchorProbes), waiting: map[*target]bool{}, vicinity: newVicinity(o.Site),
 	}
+	m.watchAnchors(o.Anchors)
+	return m
 }
 
 // Bind begins to probe what a program names, and returns where the verdicts of
@@ -125,9 +155,18 @@ func (m *Monitor) Bind(p *steer.Program) []uint32 {
 	for len(m.targets) < m.registry.Len() {
 		m.targets = append(m.targets, nil)
 	}
-	if len(added) == 0 {
-		return slots
+	if m.vicinity.bind(slots, p) {
+		m.relocate()
 	}
+	if len(added) > 0 {
+		m.beginAll(p, keys, why, slots, added)
+	}
+	m.name(p, slots)
+	return slots
+}
+
+// beginAll starts the probing of those targets of a program that are new.
+func (m *Monitor) beginAll(p *steer.Program, keys []Key, why []string, slots, added []uint32) {
 	local := make(map[uint32]int, len(slots))
 	for i, s := range slots {
 		local[s] = i
@@ -143,7 +182,6 @@ func (m *Monitor) Bind(p *steer.Program) []uint32 {
 	if refused > 0 {
 		m.o.Log.Warn("targets are not probed, and count as live: geodns status lists them", "targets", refused, "last", reason)
 	}
-	return slots
 }
 
 // begin starts the probing of a target that was not there before.
@@ -153,10 +191,13 @@ func (m *Monitor) begin(slot uint32, key Key, check *steer.Check, refused string
 		rule: health.Rule{Fall: check.Fall, Rise: check.Rise, Every: check.Every, Timeout: check.Timeout},
 	}
 	m.targets[slot] = t
+	t.elsewhere = !m.vicinity.holds(key.Addr, m.lengths)
 	if refused != "" {
 		return
 	}
-	if now := time.Now(); !m.recall(t, now) {
+	if now := time.Now(); m.recall(t, now) || m.inherit(t) {
+		t.met = true
+	} else {
 		m.unseen++
 		if m.serving {
 			t.joining = now.Add(t.rule.Timeout + joinGrace)
@@ -167,6 +208,7 @@ func (m *Monitor) begin(slot uint32, key Key, check *steer.Check, refused string
 		Probe: func(ctx context.Context) probe.Result {
 			m.stats.underWay.Add(1)
 			defer m.stats.underWay.Add(-1)
+			m.foresee(t)
 			return m.attempt(ctx, t)
 		},
 		Report: func(r probe.Result, began time.Time) { m.report(slot, t, r, began) },
@@ -178,13 +220,18 @@ func (m *Monitor) begin(slot uint32, key Key, check *steer.Check, refused string
 func (m *Monitor) Unbind(slots []uint32) {
 	m.mu.Lock()
 	var gone []*target
+	moved := m.vicinity.unbind(slots)
 	for _, s := range m.registry.Release(slots) {
 		t := m.targets[s]
 		m.targets[s] = nil
 		gone = append(gone, t)
-		if t.task != nil && t.judged.Seen.IsZero() {
+		m.forget(s, t)
+		if t.task != nil && !t.met {
 			m.seen()
 		}
+	}
+	if moved {
+		m.relocate()
 	}
 	m.mu.Unlock()
 	// Without the lock: the schedule may be about to report.
@@ -218,27 +265,63 @@ func (m *Monitor) report(slot uint32, t *target, r probe.Result, began time.Time
 	now := time.Now()
 	m.stats.probed(t.check.Type, &r, now.Sub(began))
 	t.last, t.lastAt = r, now
-	if r.Local {
-		return // not the target's fault: nothing was learned of it
+	// Not the target's fault, or who knows whose: nothing was learned of it.
+	if r.Local || !r.OK && t.elsewhere && m.isolation.Outdated(began) {
+		return
 	}
-	if t.judged.Seen.IsZero() {
-		m.seen()
+	if r.OK && t.elsewhere {
+		m.answered(t, began, now)
 	}
-	before := t.judged.Troubled(now)
-	was := t.judged.State
-	var turned bool
-	t.judged, turned = health.Judge(t.judged, r.OK, t.rule, now)
+	m.obey(t, &r)
+	m.judge(t, r.OK, began, now)
+	m.confirmed(t, r.OK)
+}
+
+// judge takes in one result.
+func (m *Monitor) judge(t *target, ok bool, began, now time.Time) {
+	next, turned := health.Judge(t.judged, ok, t.rule, now)
+	if turned && next.State == health.Down && t.elsewhere {
+		if !t.doubt.IsZero() {
+			began = t.doubt
+		}
+		if ruling := m.rule(t, began, now); ruling != health.Counts {
+			m.withhold(t, began, ruling, now)
+			return
+		}
+	}
+	m.settle(t, next, turned, now)
+}
+
+// settle makes a target what it was judged to be.
+func (m *Monitor) settle(t *target, next health.Target, turned bool, now time.Time) {
+	was, before := t.judged.State, t.judged.Troubled(now)
+	t.judged = next
+	m.sure(t)
 	if turned {
-		m.stats.turns[t.judged.State]++
-		m.o.Log.Info("a verdict turned", "address", t.key.Addr.String(), "check", t.key.Check,
-			"from", was.String(), "to", t.judged.State.String(), "reason", r.Reason)
+		m.turned(t, was, t.last.Reason)
 	}
-	joined := !t.joining.IsZero()
-	t.joining = time.Time{}
-	if turned || joined || before != t.judged.Troubled(now) {
+	if m.meet(t) || turned || before != next.Troubled(now) {
 		m.change()
 	}
-	m.confirmed(t, r.OK)
+}
+
+// turned tells that a target is another than it was.
+func (m *Monitor) turned(t *target, was health.State, reason string) {
+	m.stats.turns[t.judged.State]++
+	m.o.Log.Info("a verdict turned", "address", t.key.Addr.String(), "check", t.key.Check,
+		"from", was.String(), "to", t.judged.State.String(), "reason", reason)
+}
+
+// meet ends the waiting for a target's first verdict, and reports whether the
+// target was to join others.
+func (m *Monitor) meet(t *target) (joined bool) {
+	joined = !t.joining.IsZero()
+	t.joining = time.Time{}
+	if !t.met {
+		t.met = true
+		m.seen()
+	}
+	return joined
 }
 
 // change asks for a publication.
@@ -262,17 +345,21 @@ func (m *Monitor) Verdicts() *health.Verdicts {
 		}
 		states[i], troubled[i] = t.judged.State, t.judged.Troubled(now)
 		if t.joining.After(now) {
-			states[i] = health.Down
+			states[i] = health.Joining
 		}
 	}
-	return health.NewVerdicts(states, troubled)
+	return m.withAsked(health.NewVerdicts(states, troubled))
 }
 
 // Run probes and publishes until the context ends.
 func (m *Monitor) Run(ctx context.Context) {
 	var probing sync.WaitGroup
 	probing.Go(func() { m.schedule.Run(ctx) })
+	probing.Go(func() { m.far.Run(ctx) })
 	defer probing.Wait()
+	m.mu.Lock()
+	m.swept = time.Now()
+	m.mu.Unlock()
 	tick := time.NewTicker(sweep)
 	defer tick.Stop()
 	for {
@@ -299,25 +386,41 @@ func (m *Monitor) sweep() {
 	defer m.mu.Unlock()
 	now, before := time.Now(), m.swept
 	m.swept = now
+	m.ease()
+	// Who did not run could not hear anything.
+	if now.Sub(before) > 2*sweep {
+		m.resumed = now
+	}
 	for _, t := range m.targets {
-		if t == nil {
-			continue
+		if t != nil {
+			m.age(t, before, now)
 		}
-		next, turned := health.Expire(t.judged, t.rule, now)
-		joined := !t.joining.IsZero() && !t.joining.After(now)
-		// Since the last sweep, which may be long ago: ticks are left out while
-		// there is something to publish.
-		calm := t.judged.Troubled(before) && !t.judged.Troubled(now)
-		if turned {
-			m.stats.turns[next.State]++
-		}
-		t.judged = next
-		if joined {
-			t.joining = time.Time{}
-		}
-		if turned || joined || calm {
-			m.change()
-		}
+	}
+	if since, _ := m.isolation.Since(); len(m.waiting) > 0 || !since.IsZero() {
+		m.ask(now)
+		m.resolve(now)
+	}
+}
+
+// age looks at what time alone has made of a target since the last sweep, which
+// may be long ago: ticks are left out while there is something to publish.
+func (m *Monitor) age(t *target, before, now time.Time) {
+	next, turned := health.Expire(t.judged, t.rule, now)
+	if (turned || next.Stale) && now.Sub(m.resumed) <= t.rule.Lifetime() || turned && m.spared(t, now) {
+		next, turned = t.judged, false
+	}
+	joined := !t.joining.IsZero() && !t.joining.After(now)
+	calm := t.judged.Troubled(before) && !t.judged.Troubled(now)
+	was := t.judged.State
+	t.judged = next
+	if turned {
+		m.turned(t, was, "no result for long; the last one: "+t.last.Reason)
+	}
+	if joined {
+		t.joining = time.Time{}
+	}
+	if turned || joined || calm {
+		m.change()
 	}
 }
 

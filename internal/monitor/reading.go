@@ -33,6 +33,9 @@ type Target struct {
 	Next time.Time
 	// Joining: the target is new, and waited for.
 	Joining bool
+	// Held: it would be down, if this server were not isolated, or were known not
+	// to be.
+	Held bool
 	// Why it is refused.
 	Why string
 }
@@ -41,8 +44,9 @@ type Target struct {
 type Counts struct {
 	// Targets are all, those that are not probed among them.
 	Targets, Up, Down, Unknown, Refused int
-	// Stale are down without a result for long, and Joining waited for.
-	Stale, Joining int
+	// Joining are new, and waited for; they are not among the unknown ones. Stale
+	// are down without a result for long.
+	Joining, Stale int
 	// Damped ask for more successes than their check says, to be up again.
 	Damped int
 }
@@ -95,14 +99,13 @@ func (c *Counts) add(t *target, now time.Time) {
 		c.Up++
 	case t.judged.State == health.Down:
 		c.Down++
+	case t.joining.After(now):
+		c.Joining++
 	default:
 		c.Unknown++
 	}
 	if t.judged.Stale {
 		c.Stale++
-	}
-	if t.joining.After(now) {
-		c.Joining++
 	}
 	if t.judged.Asks(t.rule, now) > t.rule.Rise {
 		c.Damped++
@@ -129,6 +132,7 @@ func (m *Monitor) tell(t *target, now time.Time) Target {
 		Key: t.key, Name: t.name, Zone: t.zone, Type: t.check.Type, Rule: t.rule,
 		Judged: t.judged, Troubled: t.judged.Troubled(now), Asks: t.judged.Asks(t.rule, now),
 		Last: t.last, LastAt: t.lastAt, Joining: t.joining.After(now), Why: t.refused,
+		Held: !t.doubt.IsZero(),
 	}
 	if t.task != nil {
 		out.Next = m.schedule.Next(t.task)

@@ -39,11 +39,24 @@ var mayImport = map[string][]string{
 	"internal/zonestore": {"zone", "wire"},
 	"internal/probe":     {"health", "steer/record", "wire"},
 	"internal/drains":    {"health", "publish"},
+	"internal/sides":     {"publish"},
+	"internal/drill":     {"wire", "zonefile", "world", "steer", "steer/record", "geo/place", "health", "resolver"},
+	"internal/spill":     {"publish", "steer"},
 	"internal/monitor":   {"health", "probe", "steer", "steer/record"},
 	"internal/check":     {"wire", "zone", "zonefile", "zonedir", "steer", "steer/record", "steer/positions", "geo", "geo/place", "geo/builtin", "geo/country"},
 	"internal/explain":   {"wire", "zone", "zonefile", "world", "steer", "steer/record", "geo", "geo/place", "health", "resolver"},
-	"internal/publish":   {"wire", "zone", "world", "steer", "zonestore", "live", "health"},
-	"internal/transfer":  {"wire", "zone", "zonestore", "live"},
+	"internal/publish":   {"wire", "zone", "world", "steer", "steer/record", "live", "health"},
+	"internal/transfer":  {"wire", "world", "live", "server", "transfer/send", "update"},
+
+	// What goes to secondaries, and what comes from primaries.
+	"internal/transfer/send":    {"tsig", "wire", "zone"},
+	"internal/transfer/notify":  {"tsig", "wire"},
+	"internal/transfer/fetch":   {"transfer/message", "tsig", "wire", "zone"},
+	"internal/transfer/message": {"wire"},
+	"internal/transfer/refresh": {"transfer/fetch", "wire", "zone"},
+
+	// What changes zones by message.
+	"internal/update": {"transfer/message", "wire", "zone", "steer", "publish"},
 
 	// What is handed readers by main.
 	"internal/control":   nil,

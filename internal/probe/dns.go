@@ -124,10 +124,7 @@ func (r *attempt) unpack(q *dns.Msg, data []byte) (*dns.Msg, error) {
 
 // compare holds the answer against what the check asks for.
 func (r *attempt) compare(in *dns.Msg) (string, error) {
-	got := dns.RcodeToString[in.Rcode]
-	if got == "" {
-		got = fmt.Sprintf("RCODE %d", in.Rcode)
-	}
+	got := rcodeName(in.Rcode)
 	switch {
 	case in.Rcode != int(r.c.Rcode):
 		return "", fmt.Errorf("answered %s", got)
@@ -141,6 +138,13 @@ func (r *attempt) compare(in *dns.Msg) (string, error) {
 		}
 	}
 	return fmt.Sprintf("answered %s, %d records", got, len(in.Answer)), nil
+}
+
+func rcodeName(rcode int) string {
+	if name := dns.RcodeToString[rcode]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("RCODE %d", rcode)
 }
 
 // matches tells whether a record has the data that a text stands for.

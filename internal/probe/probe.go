@@ -104,6 +104,8 @@ type attempt struct {
 	c     *record.Check
 	start time.Time
 	hold  bool // the connection is wanted afterwards
+	// anyAnswer: type dns is well with whatever is answered. See Reach.
+	anyAnswer bool
 	// routed tells whether this machine has routes for addresses like one.
 	routed func(netip.Addr) bool
 
@@ -175,6 +177,9 @@ func (r *attempt) speak() (string, error) {
 	case record.CheckPOP3:
 		return r.pop3()
 	case record.CheckDNS:
+		if r.anyAnswer {
+			return r.answers()
+		}
 		return r.dns()
 	case record.CheckICMP:
 		return r.icmp()

@@ -3,6 +3,7 @@ package probe
 import (
 	"container/heap"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -43,6 +44,9 @@ const (
 	jitter = 10
 	// restart is after how long a probe is tried again that found no room.
 	restart = 10 * time.Millisecond
+	// lateness is the part of its timeout by which this process may be late at a
+	// failed probe: a half. Beyond that the failure is no judgement on the target.
+	lateness = 2
 )
 
 // NewSchedule returns a Schedule that has at most that many probes under way.
@@ -147,7 +151,9 @@ func (s *Schedule) start(ctx context.Context) time.Duration {
 func (s *Schedule) probe(ctx context.Context, t *Task, began time.Time) {
 	defer s.under.Done()
 	limited, cancel := context.WithDeadline(ctx, began.Add(t.Timeout))
+	c := newClock(limited, began, t.Timeout)
 	r := t.Probe(limited)
+	r = excuse(r, c.late(), t.Timeout)
 	cancel()
 	<-s.slots
 	s.mu.Lock()
@@ -171,6 +177,42 @@ func (s *Schedule) probe(ctx context.Context, t *Task, began time.Time) {
 	}
 	heap.Push(&s.tasks, t)
 	s.poke()
+}
+
+// clock finds out whether this process ran when it should have during a probe:
+// one that was stopped, or had no processor, takes answers for missing that came
+// in time. Only the beginning and the deadline are looked at, and not when the
+// probe returns: a program that can't be killed makes that late, and is no excuse.
+type clock struct {
+	deadline time.Time
+	begun    time.Duration // how late the probe began
+	stop     func() bool
+	woken    chan time.Time // when the deadline was noticed
+}
+
+func newClock(limited context.Context, began time.Time, timeout time.Duration) *clock {
+	c := &clock{deadline: began.Add(timeout), begun: time.Since(began), woken: make(chan time.Time, 1)}
+	c.stop = context.AfterFunc(limited, func() { c.woken <- time.Now() })
+	return c
+}
+
+// late is how late this process was. It is called before the context is
+// cancelled.
+func (c *clock) late() time.Duration {
+	at := time.Now()
+	if !c.stop() {
+		at = <-c.woken
+	}
+	return max(c.begun, at.Sub(c.deadline))
+}
+
+// excuse makes a failure one of this machine, if the process was too late to tell.
+func excuse(r Result, late, timeout time.Duration) Result {
+	if !r.OK && !r.Local && late > timeout/lateness {
+		r.Local = true
+		r.Reason = clean(fmt.Sprintf("this machine was %s late, too slow to tell: %s", late.Round(time.Millisecond), r.Reason))
+	}
+	return r
 }
 
 // taskHeap has what is due first at its front.

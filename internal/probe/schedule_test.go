@@ -125,3 +125,77 @@ func TestScheduleRemoveAndSoon(t *testing.T) {
 		<-done
 	})
 }
+
+// A failure says nothing of a target if this process was late by more than half
+// of the timeout: at the start of the probe, or when its time was up. A probe that
+// ends late by itself is no excuse, and a success is one however late it comes.
+func TestScheduleLate(t *testing.T) {
+	const timeout = 200 * time.Millisecond
+	for _, tt := range []struct {
+		name    string
+		clock   clock
+		stopped bool          // the deadline was not noticed yet
+		woken   time.Duration // or when, after the begin
+		late    time.Duration
+	}{
+		{"in time", clock{}, true, 0, 0},
+		{"noticed in time", clock{}, false, timeout, 0},
+		{"noticed late", clock{}, false, timeout + 3*time.Second, 3 * time.Second},
+		{"began late", clock{begun: 150 * time.Millisecond}, true, 0, 150 * time.Millisecond},
+	} {
+		began := time.Now()
+		c := tt.clock
+		c.deadline, c.stop, c.woken = began.Add(timeout), func() bool { return tt.stopped }, make(chan time.Time, 1)
+		c.woken <- began.Add(tt.woken)
+		if got := c.late(); got != max(tt.late, 0) {
+			t.Errorf("%s: %v late, want %v", tt.name, got, tt.late)
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		probe func(context.Context) Result
+		local bool
+	}{
+		{"fails at once", func(context.Context) Result { return Result{Reason: "refused"} }, false},
+		{"fails in the end", func(ctx context.Context) Result { <-ctx.Done(); return Result{Reason: "timeout"} }, false},
+		{"fails long after the end", func(ctx context.Context) Result {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			return Result{Reason: "it could not be killed"}
+		}, false},
+	} {
+		run(t, 1, 500*time.Millisecond, func(s *Schedule) {
+			s.Add(&Task{
+				Every: time.Hour, Timeout: timeout, Probe: tt.probe,
+				Report: func(r Result, _ time.Time) {
+					if r.Local != tt.local {
+						t.Errorf("%s: %+v", tt.name, r)
+					}
+				},
+			})
+		})
+	}
+}
+
+// What a late process makes of a result.
+func TestExcuse(t *testing.T) {
+	const timeout = 200 * time.Millisecond
+	for _, tt := range []struct {
+		r     Result
+		late  time.Duration
+		local bool
+	}{
+		{Result{Reason: "timeout"}, 100 * time.Millisecond, false},
+		{Result{Reason: "timeout"}, 101 * time.Millisecond, true},
+		{Result{OK: true, Reason: "fine"}, time.Minute, false},
+		{Result{Local: true, Reason: "no socket"}, time.Minute, true},
+	} {
+		got := excuse(tt.r, tt.late, timeout)
+		if got.Local != tt.local || got.OK != tt.r.OK {
+			t.Errorf("%+v, %v late: %+v", tt.r, tt.late, got)
+		}
+		if excused := got.Reason != tt.r.Reason; excused != (got.Local && !tt.r.Local) {
+			t.Errorf("%+v, %v late: the reason is %q", tt.r, tt.late, got.Reason)
+		}
+	}
+}

@@ -39,6 +39,7 @@ func (p *Publisher) SetDrains(list health.Drains, at time.Time) {
 	})
 	clock := p.clock(at)
 	p.live.Swap(func(w *world.World) *world.World {
+		clock = p.rampClock(clock, at)
 		if len(c.Put) == 0 && w.Clock == clock {
 			return w
 		}

@@ -26,6 +26,9 @@ type Change struct {
 	Zone *zone.Zone
 	// Steering is what Compile made of it; nil: it has none.
 	Steering *steer.Program
+	// Source tells what files Zone was made of, and By which one; 0: it was not.
+	Source Source
+	By     string
 	// Vacant, without a Zone: the name is ours, but there is nothing to serve
 	// (SERVFAIL). Neither: the zone is no longer served (REFUSED).
 	Vacant bool
@@ -50,6 +53,26 @@ type Options struct {
 	// Told, if not nil, hears of zones whose steering could not be compiled
 	// again after something that it depends on changed; they keep what they had.
 	Told func(apex []byte, problems []steer.Problem)
+
+	// Turned, if not nil, hears that ActiveSides may have become others. It must
+	// not wait for anything: the World is being replaced.
+	Turned func()
+
+	// Versions, if not nil, keeps what is served.
+	Versions Versions
+	// State, if not nil, are the commands in force, as records of a zone.
+	State State
+	// Serial, if not nil, is how the files of a zone are numbered, and Takes
+	// whether the zone takes updates, so that its file is but its seed.
+	Serial func(apex []byte) SerialPolicy
+	Takes  func(apex []byte) bool
+	// Copy, if not nil, reports whether a zone is taken from another server.
+	Copy func(apex []byte) bool
+	// Committed, if not nil, hears of versions that are served, and kept, if
+	// anything is; Unkept of those that can't be kept, and Refused of files that
+	// can't be served.
+	Committed       func(z *zone.Zone)
+	Unkept, Refused func(apex []byte, err error)
 }
 
 // Publisher publishes to one Holder.
@@ -58,16 +81,24 @@ type Publisher struct {
 	health Health
 	told   func(apex []byte, problems []steer.Problem)
 
+	o        Options
+	versions Versions // nil: none
+	commits  *commits
+	locks    *locks
+
 	mu        sync.Mutex // held while a World is put together
 	rankings  *steer.Rankings
 	drains    health.Drains
 	drainedAt time.Time // as of when
 	leads     leads
+	shares    shares
 }
 
 // New returns a Publisher.
 func New(h *live.Holder, o Options) *Publisher {
-	return &Publisher{live: h, rankings: o.Rankings, health: o.Health, told: o.Told}
+	p := &Publisher{live: h, rankings: o.Rankings, health: o.Health, told: o.Told, o: o, versions: o.Versions, locks: newLocks()}
+	p.commits = newCommits(p)
+	return p
 }
 
 // Compile compiles the steering of a zone that is to be published together with
@@ -87,8 +118,66 @@ func (p *Publisher) compile(z *zone.Zone, others map[string]*zone.Zone) (*steer.
 	}})
 }
 
-// Publish makes the changes, all at once.
+// Publish makes the changes, all at once. Zones are files' versions: they get the
+// serial of their own and what commands add, are served, and are kept behind.
 func (p *Publisher) Publish(changes []Change) {
+	if len(changes) == 0 {
+		return
+	}
+	apexes := make([][]byte, len(changes))
+	for i := range changes {
+		apexes[i] = changes[i].Apex
+	}
+	defer p.locks.lock(apexes...)()
+	list := make([]Change, 0, len(changes))
+	fresh := map[string]*zone.Zone{}
+	for _, ch := range changes {
+		fresh[string(ch.Apex)] = ch.Zone
+	}
+	var kept []func()
+	for _, ch := range changes {
+		if ch.Zone != nil {
+			s, err := p.settle(&ch)
+			if err == nil {
+				s.program, err = p.steering(&ch, &s, fresh)
+			}
+			if err != nil {
+				if p.o.Refused != nil {
+					p.o.Refused(ch.Apex, err)
+				}
+				continue
+			}
+			kept = append(kept, p.keeping(ch, s))
+			ch.Zone, ch.Steering = s.next, s.program
+		}
+		list = append(list, ch)
+	}
+	p.publish(list)
+	for _, keep := range kept {
+		keep()
+	}
+}
+
+// keeping returns what keeps a settled version, once it is served.
+func (p *Publisher) keeping(ch Change, s settled) func() {
+	if p.versions == nil || !s.fresh {
+		return func() {
+			if s.fresh {
+				p.committed(s.next)
+			}
+		}
+	}
+	return func() {
+		job := commit{
+			from: s.from, to: s.next, changes: s.changes, seed: ch.Zone, source: p.source(&ch),
+			version: Version{At: time.Now(), Origin: FromFile, By: ch.By},
+		}
+		p.commits.add(ch.Apex, job)
+	}
+}
+
+// publish swaps changes in as they are. The zones' locks are held.
+func (p *Publisher) publish(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
@@ -172,7 +261,9 @@ func (p *Publisher) serve(z *zone.Zone, program *steer.Program) *world.Served {
 	if program == nil {
 		return s
 	}
+	s.Steering.Copy = p.o.Copy != nil && p.o.Copy(z.Apex())
 	s.Steering.Drained, s.Steering.Until = p.drained(program)
+	p.share(s.Steering)
 	if p.health != nil {
 		s.Steering.Slots = p.health.Bind(program)
 	}

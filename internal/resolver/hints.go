@@ -167,6 +167,9 @@ func (v *Resolver) hint(out, was []byte, n zone.Node, rule *steer.Rule, s *zone.
 	t := v.traceHint(n, s.Type)
 	res := v.chooser.Address(m, rule, f, t.choice())
 	t.done(m, v.byECS(), res)
+	if rule.Metered() {
+		v.count(rule, s.Type, &res)
+	}
 	// Hints are addresses, and kept no longer than those.
 	a := &v.r.Answer[len(v.r.Answer)-1]
 	a.TTL = min(a.TTL, v.ttl(rule, s, &res))

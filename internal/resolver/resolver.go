@@ -33,6 +33,7 @@ const (
 	NotAllowed                // NOTIFY or UPDATE
 	BadKey                    // signed with a key that is not known
 	Chaos                     // a server's identity (RFC 4892)
+	NoWriter                  // nobody is known who might take writes (role=writable)
 	Outcomes   = iota         // how many there are
 )
 
@@ -41,6 +42,7 @@ func (o Outcome) String() string {
 	return [...]string{
 		"answer", "nodata", "nxdomain", "referral", "outside", "loop", "too-long", "not-ours",
 		"not-ready", "bad-class", "no-transfer", "not-allowed", "bad-key", "chaos",
+		"no-writer",
 	}[o]
 }
 
@@ -73,6 +75,10 @@ const maxSteps = 16
 // Resolver resolves one question at a time. It is a worker's own: it holds the
 // names of the chain that is being followed.
 type Resolver struct {
+	// Lane is where answers are counted that name sites and nodes with a
+	// capacity, a worker's own (steer.Meters): 1 and up; 0: they are not.
+	Lane int
+
 	w     *world.World
 	q     *wire.Query
 	in    Asked

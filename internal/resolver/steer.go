@@ -103,12 +103,17 @@ func (v *Resolver) chosen(owner []byte, n zone.Node, s *zone.RRset, rule *steer.
 			return Answered
 		}
 	}
+	if rule.Metered() {
+		v.count(rule, s.Type, &res)
+	}
 	ttl := v.ttl(rule, s, &res)
 	switch res.Stage {
 	case steer.Nothing:
 		return NoData
 	case steer.LastResort:
 		return v.lastResort(owner, rule, s, ttl)
+	case steer.NoWriter:
+		return v.noWriter()
 	}
 	if v.byECS() {
 		v.r.Scope = res.Scope
@@ -117,6 +122,29 @@ func (v *Resolver) chosen(owner []byte, n zone.Node, s *zone.RRset, rule *steer.
 	a := &v.r.Answer[len(v.r.Answer)-1]
 	a.Pick, a.First = res.Pick, res.First
 	return Answered
+}
+
+// noWriter answers where a writer is looked for, none is known, and none was. No
+// data would be kept for as long as the SOA says (RFC 2308 5); a failure is asked
+// again soon (RFC 2308 7.1), and resolvers that can answer from what they had
+// before (RFC 8767).
+func (v *Resolver) noWriter() Outcome {
+	v.r.AA, v.r.Answer = false, v.r.Answer[:0]
+	v.r.SetEDE(wire.EDEInvalidData, "no node is known to take writes")
+	return v.refuse(wire.RcodeServFail, NoWriter)
+}
+
+// count counts an answer for the sites and nodes that it names, where a capacity
+// says how many they take.
+func (v *Resolver) count(rule *steer.Rule, t wire.Type, res *steer.Result) {
+	if v.Lane == 0 || v.in.Trace != nil {
+		return
+	}
+	f := steer.V4
+	if t == wire.TypeAAAA {
+		f = steer.V6
+	}
+	v.chooser.Count(v.steering, v.Lane, rule, f, res)
 }
 
 // ttl is how long a chosen answer may be kept, in seconds.

@@ -27,6 +27,7 @@ type answerer struct {
 func newAnswerer(s *Server) *answerer {
 	return &answerer{
 		live:     s.cfg.Live,
+		resolver: resolver.Resolver{Lane: int(s.lanes.Add(1))},
 		reply:    wire.NewReply(),
 		response: wire.Response{UDPSize: uint16(s.cfg.Limits.UDPPayload), NSID: s.cfg.Identity.NSID},
 		identity: &s.chaos,
@@ -84,7 +85,7 @@ func (w *worker) respondTo(udp bool) *wire.Response {
 		x.Limit = wire.UDPLimit(&a.query, a.udpLimit)
 		return x
 	}
-	x.Limit = maxMessage
+	x.Limit, x.Pad = maxMessage, w.pad
 	// RFC 7828 3.1: in units of 100 ms.
 	x.Keepalive = uint16(min(w.idle/(100*time.Millisecond), 0xffff))
 	return x

@@ -44,6 +44,10 @@ const (
 	TCPAcceptErrors // failed accept calls
 	TCPOpen         // connections that have a place now: the only one that can fall
 
+	TLSQueries    // those of the TCP queries that came over TLS
+	TLSHandshakes // of connections that may ask
+	TLSFailed     // handshakes that failed, or took too long
+
 	Rejected // messages that were malformed, or of an unknown opcode or EDNS version
 
 	Exchanged // transfers, NOTIFY and UPDATE, handed to those who answer them

@@ -52,6 +52,7 @@ func (e *AddrError) Unwrap() error { return e.Err }
 type binding struct {
 	addr netip.AddrPort // with the real port
 	tcp  *net.TCPListener
+	tls  bool  // what tcp accepts speaks TLS
 	udp  []int // blocking file descriptors
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,11 @@ type Config struct {
 	// Listen holds the addresses, each for UDP and TCP. Port 0 takes a free
 	// port, the same for both; see Server.Addrs.
 	Listen []netip.AddrPort
+	// ListenTLS holds the addresses for DNS over TLS (RFC 7858) and transfers
+	// over it (RFC 9103), with Certificate; SetCertificate replaces that. See
+	// Server.TLSAddrs.
+	ListenTLS   []netip.AddrPort
+	Certificate *tls.Certificate
 	// Workers is how many UDP sockets, each with a goroutine, share one listen
 	// address; 0 means CPUs.
 	Workers  int
@@ -38,7 +44,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Limits bound what clients can take. A zero means the default.
+// Limits bound what clients can take, over TCP and TLS together. A zero means the
+// default.
 type Limits struct {
 	// TCPClients is how many connections may be open at once (1024). One more
 	// takes the place of the connection that has been idle longest, and is
@@ -85,13 +92,17 @@ type Server struct {
 	log     *slog.Logger
 	sockets []*binding
 	addrs   []netip.AddrPort
+	secure  []netip.AddrPort
 	pool    *pool
 	tcp     *tcpTable
 	hook    answerFunc
 	chaos   resolver.Identity
 	keys    atomic.Pointer[tsig.Keyring]
+	cert    atomic.Pointer[tls.Certificate]
+	tls     *tls.Config
 	// exchanging holds a place for each exchange over UDP that is under way.
 	exchanging chan struct{}
+	lanes      atomic.Int64 // of workers: resolver.Resolver.Lane
 
 	stop atomic.Bool   // read by workers once a batch
 	done chan struct{} // closed when stop is set
@@ -112,6 +123,8 @@ func Listen(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, done: make(chan struct{}), exchanging: make(chan struct{}, maxExchanges)}
 	s.SetKeys(cfg.Keys)
+	s.SetCertificate(cfg.Certificate)
+	s.tls = s.tlsConfig()
 	s.chaos = resolver.Identity{Version: chaosText(cfg.Identity.Version), ID: chaosText(cfg.Identity.ID)}
 	s.tcp = newTCPTable(cfg.Limits)
 	s.pool = newPool(s, max(minPooled, 2*CPUs()))
@@ -124,6 +137,16 @@ func Listen(cfg Config) (*Server, error) {
 		s.sockets = append(s.sockets, b)
 		s.addrs = append(s.addrs, b.addr)
 	}
+	for _, at := range cfg.ListenTLS {
+		b, err := bind(at, 0, s.log)
+		if err != nil {
+			s.closeSockets()
+			return nil, err
+		}
+		b.tls = true
+		s.sockets = append(s.sockets, b)
+		s.secure = append(s.secure, b.addr)
+	}
 	return s, nil
 }
 
@@ -131,6 +154,9 @@ func Listen(cfg Config) (*Server, error) {
 func (c *Config) complete() error {
 	if len(c.Listen) == 0 {
 		return errors.New("no address to listen on: name at least one, such as 127.0.0.1:53")
+	}
+	if len(c.ListenTLS) > 0 && c.Certificate == nil {
+		return errors.New("no certificate to listen with over TLS: give one with its key")
 	}
 	if c.Live == nil {
 		c.Live = live.New()
@@ -173,7 +199,7 @@ func (s *Server) Addrs() []netip.AddrPort {
 
 // Sockets is how many UDP sockets there are: each takes a thread that blocks in
 // the kernel while there is nothing to answer.
-func (s *Server) Sockets() int { return len(s.sockets) * s.cfg.Workers }
+func (s *Server) Sockets() int { return len(s.addrs) * s.cfg.Workers }
 
 // Serve starts to answer and returns at once. A second call does nothing.
 func (s *Server) Serve() {
@@ -189,7 +215,11 @@ func (s *Server) Serve() {
 			s.udp = append(s.udp, u)
 			s.loop(u.serve)
 		}
-		s.loop(func() { s.accept(b.tcp) })
+		admit := s.admit
+		if b.tls {
+			admit = s.admitTLS
+		}
+		s.loop(func() { s.accept(b.tcp, admit) })
 	}
 }
 

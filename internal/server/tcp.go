@@ -24,15 +24,15 @@ type acceptor interface {
 
 // accept takes connections until the server stops. Where the machine is out of
 // file descriptors or memory it closes the longest idle connection and tries
-// again a little later.
-func (s *Server) accept(l acceptor) {
+// again a little later. admit takes what was accepted.
+func (s *Server) accept(l acceptor, admit func(*net.TCPConn)) {
 	wait := acceptRetry
 	for {
 		conn, err := l.AcceptTCP()
 		switch {
 		case err == nil:
 			wait = acceptRetry
-			s.admit(conn)
+			admit(conn)
 			continue
 		case s.stop.Load() || errors.Is(err, net.ErrClosed):
 			return
@@ -53,20 +53,32 @@ func (s *Server) accept(l acceptor) {
 
 // admit serves conn if the limits have a place for it.
 func (s *Server) admit(conn *net.TCPConn) {
+	if c := s.newTCPConn(conn); c != nil {
+		s.begin(c)
+	}
+}
+
+// newTCPConn is nil if conn is gone already.
+func (s *Server) newTCPConn(conn *net.TCPConn) *tcpConn {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		_ = conn.Close()
-		return
+		return nil
 	}
 	c := &tcpConn{s: s, conn: conn, raw: raw, from: addrOf(conn.RemoteAddr().(*net.TCPAddr).AddrPort()), flow: TCP6Queries}
 	if c.from.v4 {
 		c.flow = TCP4Queries
 	}
+	return c
+}
+
+// begin serves c if the limits have a place for it.
+func (s *Server) begin(c *tcpConn) {
 	if !s.tcp.add(c) {
 		// A reset leaves no TIME_WAIT behind, of which a flood would make
 		// many.
-		_ = conn.SetLinger(0)
-		_ = conn.Close()
+		_ = c.conn.SetLinger(0)
+		_ = c.conn.Close()
 		return
 	}
 	s.serving.Go(c.serve)
@@ -79,6 +91,7 @@ type tcpConn struct {
 	s    *Server
 	conn *net.TCPConn
 	raw  syscall.RawConn
+	tls  *secured // nil: plain TCP
 	from addr
 	flow Counter // the first of the four counters of this family
 	rest []byte  // the beginning of a query, with its length prefix
@@ -96,8 +109,11 @@ type tcpConn struct {
 func (c *tcpConn) serve() {
 	defer func() {
 		c.s.tcp.remove(c)
-		_ = c.conn.Close()
+		c.close()
 	}()
+	if c.tls != nil && !c.handshake() {
+		return
+	}
 	err := c.raw.Read(c.onReady)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || c.s.tcp.timedOut(c) {
 		return
@@ -123,7 +139,7 @@ func (c *tcpConn) onReady(fd uintptr) (closing bool) {
 	active := false
 	for {
 		// There is always room: a whole message would have been answered.
-		got, errno := read(fd, w.in[n:])
+		got, errno := c.read(fd, w.in[n:])
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -166,7 +182,7 @@ func messageLen(b []byte) int {
 func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
 	began := time.Now()
 	w.now = began.UnixNano()
-	w.idle = c.s.cfg.Limits.TCPIdle
+	w.idle, w.pad = c.s.cfg.Limits.TCPIdle, c.padding()
 	if c.s.stop.Load() {
 		w.idle = 0
 	}
@@ -216,6 +232,9 @@ func (c *tcpConn) answerAll(w *worker, fd uintptr, n int) (used int, ok bool) {
 func (c *tcpConn) answerOne(w *worker, req, out []byte) int {
 	w.count(c.flow + offQueries)
 	w.add(c.flow+offQueryBytes, uint64(len(req)))
+	if c.tls != nil {
+		w.count(TLSQueries)
+	}
 	if len(req) < headerLen {
 		w.count(Dropped)
 		return 0
@@ -237,6 +256,9 @@ func (c *tcpConn) answerOne(w *worker, req, out []byte) int {
 
 // write sends out. A client that does not read gets as long as an idle one.
 func (c *tcpConn) write(w *worker, fd uintptr, out []byte) bool {
+	if c.tls != nil {
+		return c.writeTLS(w, out)
+	}
 	for len(out) > 0 {
 		n, errno := write(fd, out)
 		switch errno {
@@ -269,6 +291,21 @@ func (c *tcpConn) wait(active bool, rest []byte) bool {
 		c.rest = append(c.rest[:0], rest...)
 	}
 	return !active || c.s.tcp.park(c)
+}
+
+// read returns what has arrived, as the system call does.
+func (c *tcpConn) read(fd uintptr, b []byte) (int, syscall.Errno) {
+	if c.tls != nil {
+		return c.tls.read(fd, b)
+	}
+	return read(fd, b)
+}
+
+func (c *tcpConn) close() {
+	if c.tls != nil {
+		c.tls.bye()
+	}
+	_ = c.conn.Close()
 }
 
 // read and write are the system calls without a wait: the socket is

@@ -440,11 +440,11 @@ func TestTCPAcceptFails(t *testing.T) {
 	c := dial(t, s.Addrs()[0])
 	c.write(framed(query(1)))
 	c.expect(query(1))
-	s.accept(&exhausted{2, unix.EPROTO})
+	s.accept(&exhausted{2, unix.EPROTO}, s.admit)
 	c.write(framed(query(2)))
 	c.expect(query(2))
 	eventually(t, s, "the connection is idle", func(Counters) bool { return idleCount(s) == 1 })
-	s.accept(&exhausted{2, unix.EMFILE})
+	s.accept(&exhausted{2, unix.EMFILE}, s.admit)
 	c.expectClosed()
 	if n := s.Counters(); n[TCPAcceptErrors] != 4 || n[TCPEvicted] != 1 {
 		t.Errorf("counters %v: want 4 errors, 1 evicted", n)

@@ -52,6 +52,27 @@ func (t *tcpTable) add(c *tcpConn) bool {
 	t.all[c] = struct{}{}
 	t.clients[who]++
 	t.pushIdle(c)
+	if c.tls != nil {
+		_ = c.conn.SetReadDeadline(time.Now().Add(min(t.limits.TCPIdle, handshakeWait)))
+	}
+	return true
+}
+
+// shaken notes how c's handshake ended, and starts its idle time; false if it has
+// lost its place meanwhile.
+func (t *tcpTable) shaken(c *tcpConn, ok bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !ok {
+		t.n[TLSFailed]++
+		return false
+	}
+	t.n[TLSHandshakes]++
+	if t.draining || c.gone {
+		return false
+	}
+	t.popIdle(c)
+	t.pushIdle(c)
 	return true
 }
 

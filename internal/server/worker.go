@@ -84,6 +84,9 @@ type worker struct {
 	// option of RFC 7828; 0 while the server is draining, which tells the
 	// client to close.
 	idle time.Duration
+	// pad is to which multiple of octets answers are filled up where the client
+	// asks for that; 0 where it could be seen anyway.
+	pad int
 	// in and out are for TCP alone: one message of any size with its length,
 	// and the answers that wait to be written.
 	in, out []byte

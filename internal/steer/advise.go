@@ -25,6 +25,9 @@ func (b *ruleBuilder) advise() {
 		return
 	}
 	b.adviseSites()
+	if b.spec.Ramp > 0 && (b.rule.cnames != nil || b.spec.Policy == record.PolicyFailover) {
+		b.problem(record.RuleNoEffect, "ramp", "ramp= does nothing here: one site or step serves alone, and no part of its clients goes elsewhere", "take it away", true)
+	}
 	if b.rule.cnames == nil {
 		b.adviseFloor()
 		b.adviseFamilies()
@@ -181,6 +184,32 @@ func (c *compiler) adviseUnused() {
 	for _, k := range sorted(c.own.checks) {
 		if k.at < 0 {
 			unused(k.owner, k.data, "no policy has this check")
+		}
+	}
+}
+
+// adviseCapacities warns of what the zone gives a capacity, and that no policy
+// ever passes over for it.
+func (c *compiler) adviseCapacities() {
+	counted := map[uint32]bool{}
+	for _, r := range c.p.rules {
+		if r.spread != nil {
+			for _, unit := range r.spread.units {
+				counted[unit] = true
+			}
+		}
+	}
+	warn := func(owner, data []byte, at int) {
+		c.problem(record.RuleNoEffect, owner, data, at, "capacity= does nothing here: only addresses with policy=nearest or policy=all spill, and none is of this", "take it away", true)
+	}
+	for _, s := range sorted(c.own.sites) {
+		if s.at >= 0 && s.spec.Capacity > 0 && !counted[c.p.SiteUnit(s.at)] {
+			warn(s.owner, s.data, s.spec.Tags.Find("capacity", ""))
+		}
+	}
+	for _, n := range sorted(c.own.nodes) {
+		if n.at >= 0 && n.spec.Capacity > 0 && !counted[c.p.NodeUnit(n.at)] {
+			warn(n.owner, n.data, n.spec.Tags.Find("capacity", ""))
 		}
 	}
 }

@@ -18,8 +18,9 @@ type workload struct {
 	policy string // tags of www's policy
 	sites  int
 	each   int // records a site and family
-	// moment is what is down or drained then.
-	moment string // "", "verdicts", "drained" or "nothing-live"
+	// moment is what is down, drained or full then: the sites have a capacity in
+	// the last three.
+	moment string // "", "verdicts", "drained", "nothing-live", "capacity", "spill" or "overflow"
 }
 
 func workloads() []workload {
@@ -45,6 +46,11 @@ func workloads() []workload {
 		{"failover-nothing-live", "policy=failover; order=s0,s1,s2; check=c", 4, 2, "nothing-live"},
 		{"last-resort", "check=c; empty=203.0.113.1,2001:db8:ffff::1", 4, 2, "nothing-live"},
 		{"none", "check=c; empty=none", 4, 2, "nothing-live"},
+		{"all-spill", "answers=2; ramp=1m", 4, 2, "spill"},
+		{"nearest-4-capacity", "policy=nearest", 4, 2, "capacity"},
+		{"nearest-4-spill", "policy=nearest; pick=weighted; answers=1", 4, 2, "spill"},
+		{"nearest-200-spill", "policy=nearest; check=c", 200, 2, "spill"},
+		{"nearest-200-overflow", "policy=nearest; check=c; answers=1", 200, 2, "overflow"},
 	}
 }
 
@@ -55,7 +61,11 @@ func (w *workload) serve(t fataler, k *steer.Rankings) *cluster {
 	b.WriteString(top)
 	random := rand.New(rand.NewPCG(7, 8))
 	for i := range w.sites {
-		fmt.Fprintf(&b, "s%d._site TXT \"v=site1; net=10.%d.0.0/16; net=2001:db8:%x::/48; at=%.4f,%.4f\"\n", i, i, i, random.Float64()*160-80, random.Float64()*360-180)
+		capacity := ""
+		if w.share() > 0 {
+			capacity = "; capacity=100"
+		}
+		fmt.Fprintf(&b, "s%d._site TXT \"v=site1; net=10.%d.0.0/16; net=2001:db8:%x::/48; at=%.4f,%.4f%s\"\n", i, i, i, random.Float64()*160-80, random.Float64()*360-180, capacity)
 		for j := range w.each {
 			fmt.Fprintf(&b, "www A %s\nwww AAAA %s\n", siteAddr(0, i, j+1), siteAddr(1, i, j+1))
 		}
@@ -72,7 +82,19 @@ func (w *workload) serve(t fataler, k *steer.Rankings) *cluster {
 	if w.moment == "drained" {
 		c.drain(func(name string, _ bool) bool { return name == "s0" })
 	}
+	if w.share() > 0 {
+		shares := map[string]float64{}
+		for i := range w.sites {
+			shares[siteLabel(i)] = w.share()
+		}
+		c.spill(shares)
+	}
 	return c
+}
+
+// share is which part of its clients each site takes; 0: they have no capacity.
+func (w *workload) share() float64 {
+	return map[string]float64{"capacity": 1, "spill": 0.5, "overflow": 0.01}[w.moment]
 }
 
 // randomWorld is n places, with prefixes of IPv4 and IPv6.
@@ -108,7 +130,10 @@ func TestNoAllocations(t *testing.T) {
 			r := c.rule(t, "www", typeOf(f))
 			none(t, w.name, func() {
 				c.ask(randomClient(random, 2000), random.Uint64())
-				c.chooser.Address(&c.moment, r, f, nil)
+				res := c.chooser.Address(&c.moment, r, f, nil)
+				if r.Metered() {
+					c.chooser.Count(c.moment.Bound, 1, r, f, &res)
+				}
 			})
 			none(t, w.name+", for nobody", func() {
 				c.ask(netip.Addr{}, random.Uint64())

@@ -118,7 +118,20 @@ func (m *Moment) hostCensus(r *Rule) Census {
 	default:
 		out.Stage = AsIfUndrained
 	}
+	if out.Stage == AsIfLive && m.anyHeld(r) {
+		out.Stage = Held
+	}
 	return out
+}
+
+// anyHeld reports whether a target may be answered because it was live last.
+func (m *Moment) anyHeld(r *Rule) bool {
+	for i := range r.hosts {
+		if m.wasLive(r, ofTargets, i) && r.reachable(m, &r.hosts[i], Held) == eligible {
+			return true
+		}
+	}
+	return false
 }
 
 // aliasCensus counts sites: each has one alias.
@@ -235,14 +248,22 @@ func (p *Program) until(r *Rule, units []int64) (first int64) {
 // the latest time, in Unix milliseconds, at which the answer may be given.
 func (b *Bound) TTL(r *Rule, zone uint32, unsteady bool, clock int64) uint32 {
 	ttl := r.TTL(zone, unsteady)
-	if b.Until != nil {
+	if b.Until != nil || b.Ramps != nil {
 		ttl = b.capped(r, ttl, clock)
 	}
 	return ttl
 }
 
 func (b *Bound) capped(r *Rule, ttl uint32, clock int64) uint32 {
-	until := b.Until[r.Number]
+	until := int64(0)
+	if b.Until != nil {
+		until = b.Until[r.Number]
+	}
+	if b.Ramps != nil && b.Ramps[r.Number] != nil {
+		if end := b.Ramps[r.Number].end; until == 0 || end < until {
+			until = end
+		}
+	}
 	if until == 0 {
 		return ttl
 	}

@@ -14,15 +14,17 @@ type Stage uint8
 const (
 	Normal        Stage = iota // live records of sites at their floor
 	BelowFloor                 // live records, floors left aside
+	Held                       // nothing is live: what was live last (empty=hold)
 	AsIfLive                   // nothing is live: what is not drained, as if it were
 	AsIfUndrained              // and all of that is drained: all, as if nothing were
 	LastResort                 // what empty= names
 	Nothing                    // empty=none: no data
+	NoWriter                   // role=writable: nobody is known that might take writes
 )
 
 // String is the stage as explanations name it.
 func (s Stage) String() string {
-	return [...]string{"normal", "below-floor", "as-if-live", "as-if-undrained", "last-resort", "nothing"}[s]
+	return [...]string{"normal", "below-floor", "held", "as-if-live", "as-if-undrained", "last-resort", "nothing", "no-writer"}[s]
 }
 
 // Result is what was chosen.
@@ -59,6 +61,11 @@ type Chooser struct {
 	picks      []uint16
 	scratch    scratch
 	scores     [MaxMembers]uint64
+	// passed are the sites that passed the client over, passing how many: see
+	// passes. seen are the units that an answer was counted for: see Count.
+	passed  [MaxSites]SiteID
+	passing int
+	seen    [seenWords]uint64
 }
 
 // NewChooser returns a Chooser with room for the longest lists.
@@ -75,41 +82,48 @@ func (c *Chooser) Address(m *Moment, r *Rule, f Family, t *Trace) Result {
 	fam := &r.family[f]
 	t.begin(r, f)
 	order, all := c.where(m, r, &res, t)
-	if !t.on() && c.quick(m, r, fam, order, all, &res) {
+	spread := r.spread != nil && m.passing(r, &res)
+	if !t.on() && !spread && c.quick(m, r, fam, order, all, &res) {
 		return res
 	}
 	// The stages that the verdicts allow, then what empty= says.
-	if c.collect(m, r, f, pass{Normal, true}, order, all, &res, t) || c.collect(m, r, f, pass{BelowFloor, false}, order, all, &res, t) {
+	if c.collect(m, r, f, pass{Normal, true, spread}, order, all, &res, t) || c.collect(m, r, f, pass{BelowFloor, false, spread}, order, all, &res, t) {
 		c.pick(m, r, fam, &res, t)
 		return res
 	}
 	t.note("empty", "nothing is live")
-	switch r.Spec.Empty {
-	case record.EmptyNone:
+	switch forced := m.forced(r); {
+	case r.Spec.Empty == record.EmptyNone && !forced:
 		res.Stage, res.Scope = Nothing, 0
 		return res
-	case record.EmptyAddress, record.EmptyHost:
+	case (r.Spec.Empty == record.EmptyAddress || r.Spec.Empty == record.EmptyHost) && !forced:
 		res.Stage, res.Scope = LastResort, 0
+		return res
+	case m.holds(r, int(f)) && c.collect(m, r, f, pass{Held, false, false}, order, all, &res, t):
+		c.pick(m, r, fam, &res, t)
 		return res
 	}
 	// The whole chain as if more were live: floors, and one site for both
 	// families, hold here too as long as some site can keep them.
 	for stage := AsIfLive; stage <= AsIfUndrained; stage++ {
-		if c.collect(m, r, f, pass{stage, true}, order, all, &res, t) || c.collect(m, r, f, pass{stage, false}, order, all, &res, t) {
+		if c.collect(m, r, f, pass{stage, true, false}, order, all, &res, t) || c.collect(m, r, f, pass{stage, false, false}, order, all, &res, t) {
 			c.pick(m, r, fam, &res, t)
 			return res
 		}
 	}
 	// A failover none of whose steps has a record of this family.
 	res.Stage, res.Scope = Nothing, 0
+	if r.unled(m) && r.holdsFamily(&r.steps[0], f) {
+		res.Stage = NoWriter
+	}
 	return res
 }
 
-// pass is one way through the chain: what counts as live, and whether a site
-// has to be up by its floors.
+// pass is one way through the chain: what counts as live, whether a site has to
+// be up by its floors, and whether something may pass the client over.
 type pass struct {
-	stage  Stage
-	floors bool
+	stage          Stage
+	floors, spread bool
 }
 
 // where says in which order sites are tried, and what scope that has; all:
@@ -128,7 +142,7 @@ func (c *Chooser) where(m *Moment, r *Rule, res *Result, t *Trace) (order []Site
 
 // collect finds the candidates of one pass; false: there are none.
 func (c *Chooser) collect(m *Moment, r *Rule, f Family, p pass, order []SiteID, all bool, res *Result, t *Trace) bool {
-	c.candidates = c.candidates[:0]
+	c.candidates, c.passing = c.candidates[:0], 0
 	res.Stage, res.Site = p.stage, NoSite
 	t.stage(p.stage)
 	switch {
@@ -147,11 +161,17 @@ func (c *Chooser) collect(m *Moment, r *Rule, f Family, p pass, order []SiteID, 
 		near := len(order)
 		order, res.Scope = r.ranking.rest(&m.Client, &c.scratch)
 		t.ranked(order, res.Scope)
+		if r.spread != nil {
+			res.Scope = max(res.Scope, stickyScope(&m.Client))
+		}
 		for _, s := range order[near:] {
 			if c.take(m, r, f, s, p, res, t) {
 				return true
 			}
 		}
+	}
+	if c.overflow(m, r, f, p, res, t) {
+		return true
 	}
 	// Records of no site come last.
 	for i := range r.family[f].members {
@@ -169,6 +189,8 @@ func (c *Chooser) everywhere(m *Moment, r *Rule, f Family, p pass, res *Result, 
 		return true
 	}
 	fam := &r.family[f]
+	spread := p.spread
+	p.spread = false // not site by site
 	if p.floors && r.hasFloor() {
 		for s := range r.sites {
 			c.take(m, r, f, SiteID(s), p, res, t)
@@ -181,10 +203,13 @@ func (c *Chooser) everywhere(m *Moment, r *Rule, f Family, p pass, res *Result, 
 		// In the zone's order again: rotation, and all of them, go by it.
 		slices.Sort(c.candidates)
 		res.Site = NoSite
-		return len(c.candidates) > 0
+	} else {
+		for i := range fam.members {
+			c.candidate(m, r, f, i, p.stage, t)
+		}
 	}
-	for i := range fam.members {
-		c.candidate(m, r, f, i, p.stage, t)
+	if spread {
+		c.everybody(m, r, f, t)
 	}
 	return len(c.candidates) > 0
 }
@@ -213,6 +238,9 @@ func (c *Chooser) take(m *Moment, r *Rule, f Family, s SiteID, p pass, res *Resu
 		t.site(s, whyNothing)
 		return false
 	}
+	if p.spread && c.passes(m, r, f, s, had, t) {
+		return false
+	}
 	res.Site = s
 	t.site(s, "")
 	return true
@@ -221,6 +249,9 @@ func (c *Chooser) take(m *Moment, r *Rule, f Family, s SiteID, p pass, res *Resu
 // candidate adds a record if it is eligible.
 func (c *Chooser) candidate(m *Moment, r *Rule, f Family, i int, stage Stage, t *Trace) {
 	w := r.eligible(m, &r.family[f].members[i], stage)
+	if stage == Held && !m.wasLive(r, int(f), i) {
+		w = wasNotLive
+	}
 	t.member(f, i, w)
 	if w == eligible {
 		c.candidates = append(c.candidates, uint16(i))
@@ -264,13 +295,18 @@ func (c *Chooser) failover(m *Moment, r *Rule, f Family, p pass, res *Result, t 
 		if c.step(m, r, f, &r.steps[active], p, res, t) {
 			return true
 		}
-		if r.certain != nil {
+		if r.certain != nil || m.forced(r) {
 			// It is held although it is no writer, or not the only one: another
-			// one might be the second.
+			// one might be the second. Or it is forced.
 			return false
 		}
 	}
-	for i := range r.steps {
+	steps := r.steps
+	if r.certain != nil {
+		// Nobody was ever known to be the writer: that is the first one, or no one.
+		steps = steps[:1]
+	}
+	for i := range steps {
 		if c.step(m, r, f, &r.steps[i], p, res, t) {
 			return true
 		}
@@ -288,6 +324,24 @@ func (r *Rule) active(m *Moment) int {
 		return a - 1
 	}
 	return -1
+}
+
+// forced reports whether the active step serves whatever its verdict is.
+func (m *Moment) forced(r *Rule) bool {
+	return m.Forced != nil && bit(m.Forced, uint32(r.Number))
+}
+
+// unled reports whether the rule looks for a writer, and none was ever known.
+func (r *Rule) unled(m *Moment) bool {
+	return r.certain != nil && r.policy == record.PolicyFailover && r.active(m) < 0
+}
+
+// holdsFamily reports whether a step has a record of a family.
+func (r *Rule) holdsFamily(s *step, f Family) bool {
+	if s.site != NoSite {
+		return len(r.family[f].bySite[s.site].members) > 0
+	}
+	return s.record[f] >= 0
 }
 
 // step takes a site, or one record.
@@ -323,24 +377,51 @@ const (
 	isDown
 	isUncertain // unknown, where only what is up counts
 	isDrained
+	wasNotLive // and others were, when the last of them went
 )
 
 func (w whether) String() string {
-	return [...]string{"", "down", "not known to be up", "drained"}[w]
+	return [...]string{"", "down", "not known to be up", "drained", "not among those that were live last"}[w]
 }
 
 // eligible reports whether a member may be answered at a stage.
 func (r *Rule) eligible(m *Moment, x *member, stage Stage) whether {
-	if stage >= AsIfUndrained {
-		return eligible
-	}
-	if x.drained || m.Drained != nil && (bit(m.Drained, x.unit) || bit(m.Drained, x.siteUnit)) {
+	if stage < AsIfUndrained && (x.drained || m.Drained != nil && (bit(m.Drained, x.unit) || bit(m.Drained, x.siteUnit))) {
 		return isDrained
 	}
-	if stage >= AsIfLive || m.Slots == nil {
+	if m.Slots != nil && stage < AsIfUndrained && m.Verdicts.Drains() && m.drainedByAgent(x) {
+		return isDrained
+	}
+	if stage >= Held && r.unled(m) && m.Slots != nil && r.live(m, x) == isDown {
+		// No client is sent to a node that said that it takes no writes, but
+		// where it is the one that did.
+		return isDown
+	}
+	if stage >= Held || m.Slots == nil {
 		return eligible
 	}
 	return r.live(m, x)
+}
+
+// drainedByAgent reports whether agents want no new clients for so many of a
+// member's targets that too few are left for one of its checks.
+func (m *Moment) drainedByAgent(x *member) bool {
+	if x.checks == 0 {
+		return false
+	}
+	probes := len(x.targets) / int(x.checks)
+	for at := 0; at < len(x.targets); at += probes {
+		left := 0
+		for _, local := range x.targets[at : at+probes] {
+			if !m.Verdicts.Drained(m.Slots[local]) {
+				left++
+			}
+		}
+		if left < int(x.need) {
+			return true
+		}
+	}
+	return false
 }
 
 // live reports what the verdicts make of a member: for each check, enough of
@@ -358,6 +439,10 @@ func (r *Rule) live(m *Moment, x *member) whether {
 				sure++
 			case health.Unknown:
 				maybe++
+			case health.Joining:
+				if r.certain != nil && r.certain[at/probes] {
+					maybe++ // nothing is known of it, which is not that it takes no writes
+				}
 			}
 		}
 		need := int(x.need)
@@ -449,7 +534,7 @@ func (m *Moment) troubled(x *member) bool {
 
 // Depends reports whether the answer depends on who asks.
 func (r *Rule) Depends() bool {
-	return r.policy == record.PolicyNearest || r.pick == record.PickSticky
+	return r.policy == record.PolicyNearest || r.pick == record.PickSticky || r.spread != nil
 }
 
 // TTL is how long an answer may be kept, in seconds: that of the zone, unless

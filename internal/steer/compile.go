@@ -106,6 +106,7 @@ func Compile(z *zone.Zone, o Options) (*Program, []Problem) {
 	c.finish()
 	if o.Advise {
 		c.adviseUnused()
+		c.adviseCapacities()
 	}
 	return c.p, c.problems
 }
@@ -173,6 +174,7 @@ func (c *compiler) finish() {
 		for i := range r.hosts {
 			c.settle(r.hosts[i].members)
 		}
+		c.spread(r)
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *compiler) declarations(z *zone.Zone, own bool) *declared {
 	var found []raw
 	z.Each(func(owner []byte, s *zone.RRset) bool {
 		if rel := owner[:len(owner)-len(d.apex)]; Hidden(rel) {
-			found = append(found, raw{slices.Clone(owner), len(rel), s.Type, s.Records})
+			found = append(found, raw{slices.Clone(owner), len(rel), s.Type, s.TTL, s.Records})
 		}
 		return true
 	})
@@ -62,6 +62,7 @@ type raw struct {
 	owner   []byte
 	rel     int // length of the part below the apex
 	typ     wire.Type
+	ttl     uint32
 	records []byte
 }
 
@@ -90,6 +91,9 @@ func (c *compiler) declare(z *zone.Zone, d *declared, r *raw, own bool) {
 		return
 	}
 	if subtree == "_state" {
+		if own {
+			c.command(d.apex, r, head)
+		}
 		return
 	}
 	data, rest, _ := wire.NextRecord(r.records)

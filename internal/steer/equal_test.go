@@ -52,6 +52,7 @@ func equalsOracle(t *rapid.T, dir string) {
 			compare(t, m, c, f, netip.Addr{})
 		}
 		m.drawMoment(t)
+		m.drawPressure(t)
 		m.bring(c)
 	}
 }
@@ -73,7 +74,12 @@ func (m *model) bring(c *cluster) {
 		b.Drained = nil
 	}
 	b.Active = []uint8{uint8(m.active + 1)} // 0: none
+	b.Forced, b.Kept = nil, m.keptBits()
+	if m.forced {
+		b.Forced = []uint64{1}
+	}
 	c.moment.Bound = &b
+	m.press(c)
 }
 
 func (c *cluster) ask(a netip.Addr, draw uint64) {
@@ -210,11 +216,18 @@ func (m *model) drawExchangers(t *rapid.T) {
 // thinned says what is wrong with an answer of MX records.
 func (m *model) thinned(res steer.Result, records []byte) string {
 	stage, fit := steer.Nothing, []int(nil)
-	for l, s := range []steer.Stage{steer.Normal, steer.AsIfLive, steer.AsIfUndrained} {
+	for l, s := range []steer.Stage{steer.Normal, steer.Held, steer.AsIfLive, steer.AsIfUndrained} {
 		if s > steer.Normal && m.steer.Empty == record.EmptyNone {
 			break
 		}
 		for i, e := range m.exch {
+			if level(l) == asLast {
+				// One of its addresses is not drained.
+				if slices.Contains(m.keptMX, i) && (e.addrs == nil || len(m.these(e.addrs, asIfLive)) > 0) {
+					fit = append(fit, i)
+				}
+				continue
+			}
 			if e.addrs == nil || len(m.these(e.addrs, level(l))) > 0 {
 				fit = append(fit, i)
 			}

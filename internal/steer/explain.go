@@ -27,6 +27,8 @@ type Member struct {
 	// Why is why it isn't live: "down", "not known to be up"; "": it is.
 	Why    string
 	Probes []Probe
+	// Kept: it was live when the last one went (empty=hold).
+	Kept bool
 	// Foreign: a target whose addresses are not here; it counts as live.
 	Foreign bool
 	// Addresses are a target's.
@@ -42,7 +44,11 @@ type Probe struct {
 
 // Members are the rule's records of a family, by their index in the RRset.
 func (m *Moment) Members(r *Rule, f Family) []Member {
-	return m.tell(r, r.family[f].members)
+	out := m.tell(r, r.family[f].members)
+	for i := range out {
+		out[i].Kept = m.wasLive(r, int(f), i)
+	}
+	return out
 }
 
 // Hosts are the targets of an MX or SRV rule, by their record's index.
@@ -50,7 +56,7 @@ func (m *Moment) Hosts(r *Rule) []Member {
 	out := make([]Member, len(r.hosts))
 	for i := range r.hosts {
 		h := &r.hosts[i]
-		w := Member{Name: wire.NameString(h.name), Foreign: h.foreign, Addresses: m.tell(r, h.members)}
+		w := Member{Name: wire.NameString(h.name), Foreign: h.foreign, Addresses: m.tell(r, h.members), Kept: m.wasLive(r, ofTargets, i)}
 		switch r.reachable(m, h, Normal) {
 		case eligible:
 		case isDrained:
@@ -73,6 +79,12 @@ func (m *Moment) drainedBy(members []member) string {
 	return who
 }
 
+// drainedByAgentAlone reports whether nobody else drains a member.
+func (m *Moment) drainedByAgentAlone(x *member) bool {
+	return !x.drained && !bit(m.Drained, x.unit) && !bit(m.Drained, x.siteUnit) &&
+		m.Slots != nil && m.Verdicts.Drains() && m.drainedByAgent(x)
+}
+
 func (m *Moment) tell(r *Rule, members []member) []Member {
 	out := make([]Member, len(members))
 	for i := range members {
@@ -82,7 +94,9 @@ func (m *Moment) tell(r *Rule, members []member) []Member {
 			w.Node = m.Nodes[x.unit].Name
 		}
 		if r.eligible(m, x, AsIfLive) == isDrained {
-			w.Drained = m.drainedBy(members[i : i+1])
+			if w.Drained = m.drainedBy(members[i : i+1]); m.drainedByAgentAlone(x) {
+				w.Drained = "by its agent"
+			}
 		}
 		if m.Slots != nil {
 			w.Why = r.live(m, x).String()
@@ -194,8 +208,9 @@ func (r *Rule) StepAt(i int, f Family) (s SiteID, record int) {
 // alike.
 func StickyScope(c *Client) int { return int(stickyScope(c)) }
 
-// ActiveStep is the one that a command made the first; -1: none.
-func (m *Moment) ActiveStep(r *Rule) int { return r.active(m) }
+// ActiveStep is the one that a failure or a command made the first; -1: none.
+// forced: by a command, and whatever its verdict.
+func (m *Moment) ActiveStep(r *Rule) (step int, forced bool) { return r.active(m), m.forced(r) }
 
 // Ranks reports whether sites are ordered by where the client is.
 func (r *Rule) Ranks() bool { return r.policy == record.PolicyNearest }

@@ -28,9 +28,7 @@ func (x *follows) at(t *testing.T, minute int, down ...string) (first string, ag
 	if same, _ := x.moment.Bound.Lead(x.moment.Verdicts, x.lead, now); same != x.lead {
 		t.Error("the same question has another answer")
 	}
-	b := *x.moment.Bound
-	b.Active = x.lead.Active()
-	x.moment.Bound = &b
+	x.follow(x.lead)
 	x.chooser.Reset()
 	got := picked(x.addrs(t, "db", steer.V4), x.chooser.Address(&x.moment, x.rule(t, "db", typeOf(steer.V4)), steer.V4, nil))
 	if len(got) != 1 {
@@ -172,7 +170,7 @@ func TestLeadIsTheFirst(t *testing.T) {
 				}
 				r := c.rule(t, "www", typeOf(steer.Family(f)))
 				plain := c.with(r, steer.Family(f), nil)
-				led := c.with(r, steer.Family(f), lead.Active())
+				led := c.with(r, steer.Family(f), lead)
 				if m.writers() || m.steer.Failback.Mode != record.FailbackAuto || plain.Stage > steer.BelowFloor {
 					continue
 				}
@@ -186,14 +184,53 @@ func TestLeadIsTheFirst(t *testing.T) {
 	})
 }
 
-// with chooses with other active steps.
-func (c *cluster) with(r *steer.Rule, f steer.Family, active []uint8) steer.Result {
-	b := *c.moment.Bound
-	b.Active = active
-	m := c.moment
-	m.Bound, m.Nobody, m.Draw = &b, true, 1
+// with chooses by another past.
+func (c *cluster) with(r *steer.Rule, f steer.Family, lead *steer.Lead) steer.Result {
+	was := c.moment
+	defer func() { c.moment = was }()
+	c.follow(lead)
+	c.moment.Nobody, c.moment.Draw = true, 1
 	c.chooser.Reset()
-	res := c.chooser.Address(&m, r, f, nil)
+	res := c.chooser.Address(&c.moment, r, f, nil)
 	res.Pick = slices.Clone(res.Pick)
 	return res
+}
+
+// follow has the cluster choose by a past.
+func (c *cluster) follow(lead *steer.Lead) {
+	b := *c.moment.Bound
+	b.Follow(lead)
+	c.moment.Bound = &b
+}
+
+// A copy of a zone goes by its primary's word where nobody but an operator turns a
+// failover back: also when that step is down, and when nothing is said by which it
+// could tell that the primary is gone. lead=self, writers that say so themselves,
+// and failovers that go back by themselves are the copy's own to judge.
+func TestLeadOfCopy(t *testing.T) {
+	const a, b = "192.0.2.1", "192.0.2.2"
+	told := "\ndb._state TXT \"v=state1; active=192.0.2.2\"\n"
+	tests := []struct {
+		name, tags, state string
+		own               bool     // it is no copy
+		want              []string // all up; the second down; the first down; all up
+	}{
+		{"told", "; failback=manual", told, false, []string{"2", "2", "2", "2"}},
+		{"told of no step that there is", "; failback=manual", strings.ReplaceAll(told, b, "192.0.2.77"), false, []string{"1", "1", "2", "2"}},
+		{"not told", "; failback=manual", "", false, []string{"1", "1", "2", "2"}},
+		{"ours", "; failback=manual", told, true, []string{"1", "1", "2", "2"}},
+		{"acts alone", "; failback=manual; lead=self", told, false, []string{"1", "1", "2", "2"}},
+		{"by itself", "", told, false, []string{"1", "1", "2", "1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			x := &follows{cluster: serve(t, failover(threeSteps, tt.tags, "")+tt.state, noWorld(t))}
+			x.moment.Copy = !tt.own
+			for i, down := range [][]string{nil, {b}, {a}, nil} {
+				if got, _ := x.at(t, i, down...); got != tt.want[i] {
+					t.Errorf("with %v down, %s is answered, want %s", down, got, tt.want[i])
+				}
+			}
+		})
+	}
 }

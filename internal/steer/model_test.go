@@ -1,12 +1,15 @@
 package steer_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"geodns/internal/health"
+	"geodns/internal/steer"
 	"geodns/internal/steer/record"
 
 	"pgregory.net/rapid"
@@ -25,6 +28,10 @@ type model struct {
 	verdict map[probed]health.State
 	drained map[string]bool // by label, nodes and sites
 	active  int             // step of a failover; -1: none
+	forced  bool            // it serves whatever its verdict
+	kept    []netip.Addr    // what was live last, for empty=hold
+	keptMX  []int           // the same, of exchangers
+	pressure
 }
 
 type probed struct {
@@ -93,6 +100,9 @@ func (m *model) drawSites(t *rapid.T) {
 	}
 	for i := range n {
 		s := record.Site{Drain: chance(t, 10)}
+		if chance(t, 3) {
+			s.Capacity = rapid.Uint64Range(1, 1000).Draw(t, "capacity")
+		}
 		for f := range 2 {
 			s.Nets = append(s.Nets, netip.PrefixFrom(siteAddr(f, i, 0), []int{16, 48}[f]).Masked())
 		}
@@ -125,6 +135,9 @@ func (m *model) drawNodes(t *rapid.T, all []netip.Addr) {
 		}
 		n := record.Node{Addrs: free[:k], Weight: rapid.IntRange(0, 4).Draw(t, "weight"), Drain: chance(t, 8)}
 		free = free[k:]
+		if chance(t, 2) {
+			n.Capacity = rapid.Uint64Range(1, 1000).Draw(t, "capacity")
+		}
 		for p := range rapid.IntRange(0, 3).Draw(t, "probes") {
 			n.Probes = append(n.Probes, netip.AddrFrom4([4]byte{172, 16, byte(i), byte(p)}))
 		}
@@ -177,6 +190,9 @@ func (m *model) drawChecks(t *rapid.T) {
 		c.Role = record.RoleWritable
 		m.checks["c1"] = c
 	}
+	if chance(t, 3) {
+		m.checks["c0"] = record.Check{Type: record.CheckAgent, Port: 80}
+	}
 	m.steer.Check = some(t, []string{"c0", "c1"}, 2)
 }
 
@@ -185,6 +201,9 @@ func (m *model) drawSteer(t *rapid.T) {
 	s.Policy = record.Policy(rapid.IntRange(0, 2).Draw(t, "policy"))
 	s.Pick = record.Pick(rapid.IntRange(0, 2).Draw(t, "pick"))
 	s.Answers = rapid.IntRange(0, 3).Draw(t, "answers")
+	if chance(t, 3) {
+		s.Ramp = time.Minute
+	}
 	switch rapid.IntRange(0, 3).Draw(t, "floor") {
 	case 0:
 		s.Floor.Percent = rapid.IntRange(1, 100).Draw(t, "percent")
@@ -196,6 +215,8 @@ func (m *model) drawSteer(t *rapid.T) {
 		s.Empty = record.EmptyNone
 	case 1:
 		s.Empty, s.EmptyAddrs = record.EmptyAddress, []netip.Addr{netip.MustParseAddr("203.0.113.1")}
+	case 2:
+		s.Empty = record.EmptyHold
 	default:
 		if s.Policy == record.PolicyFailover {
 			s.Empty = record.EmptyHold
@@ -299,6 +320,7 @@ func drawClient(t *rapid.T) netip.Addr {
 
 func (m *model) drawMoment(t *rapid.T) {
 	clear(m.drained)
+	m.forced, m.kept, m.keptMX = false, nil, nil
 	if m.active = -1; chance(t, 3) {
 		// Nothing happens: all is up.
 		for p := range m.verdict {
@@ -314,7 +336,7 @@ func (m *model) drawMoment(t *rapid.T) {
 			for _, c := range []string{"c0", "c1"} {
 				v := likely
 				if chance(t, 3) {
-					v = health.State(rapid.IntRange(0, 2).Draw(t, "verdict"))
+					v = health.State(rapid.IntRange(0, 3).Draw(t, "verdict"))
 				}
 				m.verdict[probed{a, c}] = v
 			}
@@ -339,7 +361,38 @@ func (m *model) drawMoment(t *rapid.T) {
 	}
 	if n := len(m.steer.Order); n > 0 && chance(t, 3) {
 		m.active = rapid.IntRange(0, n-1).Draw(t, "active")
+		m.forced = chance(t, 3)
 	}
+	if m.steer.Empty == record.EmptyHold && m.steer.Policy != record.PolicyFailover && !chance(t, 4) {
+		m.kept = append(some(t, m.addrs[0], 7), some(t, m.addrs[1], 7)...)
+		for i := range m.exch {
+			if rapid.Bool().Draw(t, "kept") {
+				m.keptMX = append(m.keptMX, i)
+			}
+		}
+	}
+}
+
+// keptBits is what was live last, as a Bound has it.
+func (m *model) keptBits() []steer.Kept {
+	var k steer.Kept
+	mark := func(of, i int) {
+		if k[of] == nil {
+			k[of] = make([]uint64, 1)
+		}
+		k[of][0] |= 1 << i
+	}
+	for f := range m.addrs {
+		for i, a := range m.addrs[f] {
+			if slices.Contains(m.kept, a) {
+				mark(f, i)
+			}
+		}
+	}
+	for _, i := range m.keptMX {
+		mark(2, i)
+	}
+	return []steer.Kept{k}
 }
 
 func newModel() *model {
@@ -359,6 +412,7 @@ func drawModel(t *rapid.T) *model {
 	m.drawSteer(t)
 	m.drawWorld(t)
 	m.drawMoment(t)
+	m.drawPressure(t)
 	return m
 }
 
@@ -389,7 +443,7 @@ func (m *model) text(owner string) string {
 	for label, n := range m.nodes {
 		fmt.Fprintf(&b, "%s._node TXT %q\n", label, n.String())
 	}
-	b.WriteString("c0._check TXT \"v=check1; type=tcp; port=80\"\n")
+	fmt.Fprintf(&b, "c0._check TXT \"v=check1; type=%s; port=80\"\n", cmp.Or(m.checks["c0"].Type, record.CheckTCP))
 	role := ""
 	if m.checks["c1"].Role == record.RoleWritable {
 		role = "; role=writable"

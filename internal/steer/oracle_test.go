@@ -28,7 +28,8 @@ type outcome struct {
 type level int
 
 const (
-	asIs level = iota
+	asIs   level = iota
+	asLast       // what was live last, and is not drained
 	asIfLive
 	asIfUndrained
 )
@@ -62,15 +63,12 @@ func (m *model) siteOf(a netip.Addr) string {
 
 func (m *model) isDrained(a netip.Addr) bool {
 	n, s := m.nodeOf(a), m.siteOf(a)
-	return n != "" && (m.nodes[n].Drain || m.drained[n]) || s != "" && (m.sites[s].Drain || m.drained[s])
+	return n != "" && (m.nodes[n].Drain || m.drained[n]) || s != "" && (m.sites[s].Drain || m.drained[s]) || m.agentDrains(a)
 }
 
 // isLive: for each check, enough of what it probes is up, or may be.
 func (m *model) isLive(a netip.Addr) bool {
-	probes, need := []netip.Addr{a}, 1
-	if n := m.nodeOf(a); n != "" && len(m.nodes[n].Probes) > 0 {
-		probes, need = m.nodes[n].Probes, m.nodes[n].Need
-	}
+	probes, need := m.probesOf(a)
 	for _, check := range m.steer.Check {
 		fit := 0
 		for _, p := range probes {
@@ -91,13 +89,46 @@ func (m *model) isLive(a netip.Addr) bool {
 }
 
 func (m *model) eligible(a netip.Addr, l level) bool {
+	if l > asIs && m.unled() && m.isSurelyNot(a) {
+		return false
+	}
 	switch l {
 	case asIs:
 		return !m.isDrained(a) && m.isLive(a)
+	case asLast:
+		return !m.isDrained(a) && slices.Contains(m.kept, a)
 	case asIfLive:
 		return !m.isDrained(a)
 	}
 	return true
+}
+
+// unled: it is looked for a writer, and none was ever known.
+func (m *model) unled() bool {
+	return m.steer.Policy == record.PolicyFailover && m.writers() && m.active < 0
+}
+
+// isSurelyNot: for some check, too many of what it probes are down.
+func (m *model) isSurelyNot(a netip.Addr) bool {
+	probes, need := m.probesOf(a)
+	return slices.ContainsFunc(m.steer.Check, func(check string) bool {
+		maybe := 0
+		for _, p := range probes {
+			v := m.verdict[probed{p, check}]
+			if v == health.Up || v == health.Unknown || v == health.Joining && m.checks[check].Role == record.RoleWritable {
+				maybe++
+			}
+		}
+		return maybe < need
+	})
+}
+
+// probesOf is what is probed for an address, and how many of it have to be live.
+func (m *model) probesOf(a netip.Addr) (probes []netip.Addr, need int) {
+	if n := m.nodeOf(a); n != "" && len(m.nodes[n].Probes) > 0 {
+		return m.nodes[n].Probes, m.nodes[n].Need
+	}
+	return []netip.Addr{a}, 1
 }
 
 // at are the owner's addresses of a family at a site.
@@ -142,6 +173,7 @@ type pass struct {
 	stage  steer.Stage
 	level  level
 	floors bool
+	spread bool // clients may be passed over
 }
 
 // choose is the whole chain. a is the client; an invalid one is nobody.
@@ -167,21 +199,45 @@ func (m *model) choose(f int, a netip.Addr) outcome {
 		}
 		return outcome{}, false
 	}
-	if o, ok := try(pass{steer.Normal, asIs, true}, pass{steer.BelowFloor, asIs, false}); ok {
+	if o, ok := try(pass{steer.Normal, asIs, true, a.IsValid()}, pass{steer.BelowFloor, asIs, false, a.IsValid()}); ok {
 		return o
 	}
-	switch m.steer.Empty {
-	case record.EmptyNone:
-		return outcome{stage: steer.Nothing}
-	case record.EmptyAddress, record.EmptyHost:
-		return outcome{stage: steer.LastResort}
+	if !m.forced {
+		switch m.steer.Empty {
+		case record.EmptyNone:
+			return outcome{stage: steer.Nothing}
+		case record.EmptyAddress, record.EmptyHost:
+			return outcome{stage: steer.LastResort}
+		}
 	}
-	if o, ok := try(pass{steer.AsIfLive, asIfLive, true}, pass{steer.AsIfLive, asIfLive, false},
-		pass{steer.AsIfUndrained, asIfUndrained, true}, pass{steer.AsIfUndrained, asIfUndrained, false}); ok {
+	if m.holds(f) {
+		if o, ok := try(pass{steer.Held, asLast, false, false}); ok {
+			return o
+		}
+	}
+	if o, ok := try(pass{steer.AsIfLive, asIfLive, true, false}, pass{steer.AsIfLive, asIfLive, false, false},
+		pass{steer.AsIfUndrained, asIfUndrained, true, false}, pass{steer.AsIfUndrained, asIfUndrained, false, false}); ok {
 		return o
+	}
+	if m.unled() && m.stepHas(f, m.steer.Order[0]) {
+		return outcome{stage: steer.NoWriter}
 	}
 	// A failover none of whose steps has a record of the family.
 	return outcome{stage: steer.Nothing}
+}
+
+// holds: some record of the family was live last.
+func (m *model) holds(f int) bool {
+	return m.steer.Empty == record.EmptyHold && m.steer.Policy != record.PolicyFailover &&
+		slices.ContainsFunc(m.kept, func(a netip.Addr) bool { return slices.Contains(m.addrs[f], a) })
+}
+
+// stepHas: the step has a record of the family.
+func (m *model) stepHas(f int, what string) bool {
+	if _, ok := m.sites[what]; ok {
+		return len(m.at(f, what)) > 0
+	}
+	return m.recordOf(f, what).IsValid()
 }
 
 // counted takes answers=N, and bounds the scope of what is sticky.
@@ -190,7 +246,7 @@ func (m *model) counted(f int, a netip.Addr, o outcome) outcome {
 	if m.steer.Answers > 0 {
 		o.count = min(o.count, m.steer.Answers)
 	}
-	if m.steer.Pick == record.PickSticky && a.IsValid() && len(m.addrs[f]) > 1 {
+	if a.IsValid() && (m.spreads() || m.steer.Pick == record.PickSticky && len(m.addrs[f]) > 1) {
 		o.scope = max(o.scope, map[bool]int{true: 24, false: 56}[a.Is4()])
 	}
 	return o
@@ -207,10 +263,23 @@ func (m *model) run(f int, a netip.Addr, p pass, order []string, near int) (site
 		site, found = m.everywhere(f, a, p)
 		return site, found, false
 	}
+	var passed []string
 	for i, s := range order {
-		if found := m.siteGives(f, s, p); found != nil {
-			return s, found, i >= near
+		found := m.siteGives(f, s, p)
+		if found == nil {
+			continue
 		}
+		if p.spread {
+			if found = m.admits(a, s, found); found == nil {
+				passed = append(passed, s)
+				continue
+			}
+		}
+		return s, found, i >= near
+	}
+	if passed != nil {
+		s := m.overflowed(a, passed)
+		return s, m.remaining(f, a, m.siteGives(f, s, p)), len(order) > near
 	}
 	return "", m.these(m.at(f, ""), p.level), len(order) > near
 }
@@ -225,10 +294,15 @@ func (m *model) siteGives(f int, site string, p pass) []netip.Addr {
 
 func (m *model) everywhere(f int, a netip.Addr, p pass) (site string, found []netip.Addr) {
 	if d := m.steer.Default; d != "" && a.IsValid() {
-		if found := m.siteGives(f, d, p); found != nil {
+		found := m.siteGives(f, d, p)
+		if found != nil && p.spread {
+			found = m.admits(a, d, found)
+		}
+		if found != nil {
 			return d, found
 		}
 	}
+	client := a
 	for _, a := range m.these(m.addrs[f], p.level) {
 		s := m.siteOf(a)
 		// Without a floor, all sites serve and none has to be up as a whole.
@@ -237,6 +311,16 @@ func (m *model) everywhere(f int, a netip.Addr, p pass) (site string, found []ne
 		}
 		found = append(found, a)
 	}
+	if p.spread {
+		var kept []netip.Addr
+		for _, x := range found {
+			kept = append(kept, m.admits(client, m.siteOf(x), []netip.Addr{x})...)
+		}
+		if kept == nil {
+			kept = m.remaining(f, client, found)
+		}
+		return "", kept
+	}
 	return "", found
 }
 
@@ -244,9 +328,9 @@ func (m *model) failover(f int, p pass) (site string, found []netip.Addr) {
 	steps := slices.Clone(m.steer.Order)
 	if m.active >= 0 {
 		steps = append([]string{steps[m.active]}, steps...)
-		if m.writers() {
-			steps = steps[:1] // else there might be a second one
-		}
+	}
+	if m.writers() || m.forced {
+		steps = steps[:1] // else there might be a second one
 	}
 	for _, what := range steps {
 		if _, ok := m.sites[what]; ok {

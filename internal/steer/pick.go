@@ -133,6 +133,11 @@ func (c *Chooser) sticky(m *Moment, fam *family, left []uint16, k int) {
 	for at, i := range left {
 		scores[at] = mix(network ^ fam.keys[i])
 	}
+	bring(left, scores, k)
+}
+
+// bring brings to the front of a list the k of the greatest scores, in order.
+func bring(left []uint16, scores []uint64, k int) {
 	for at := 0; at < k && at < len(left)-1; at++ {
 		best := at
 		for j := at + 1; j < len(left); j++ {

@@ -25,6 +25,8 @@ type Program struct {
 	// Targets are what is to be probed: a local slot each. A Bound says where
 	// their verdicts are.
 	Targets []Target
+	// Commands are those that the zone brings with it.
+	Commands []Command
 
 	rules    []*Rule
 	index    index
@@ -85,6 +87,7 @@ type Rule struct {
 
 	policy record.Policy
 	pick   record.Pick
+	spread *spread // nil: it never passes a client over
 	// certain says for each check whether only what is known to be up is live
 	// (role=writable); nil: for none.
 	certain []bool
@@ -166,15 +169,31 @@ type Bound struct {
 	*Program
 	// Slots maps local slots to those of the Verdicts; nil: nothing is probed.
 	Slots []uint32
+	// Copy: the zone is taken from another server, whose word counts: see
+	// Rule.told.
+	Copy bool
 	// Drained has a bit for each unit that is drained by command; nil: none.
 	// Units are the program's nodes, then its sites.
 	Drained []uint64
 	// Until says for each rule when a command that is given already will change
 	// its answers, in Unix milliseconds; 0: none will. nil: for no rule. See TTL.
 	Until []int64
+	// Ramps are for each rule what has returned and is being ramped up; nil:
+	// nothing is. See TTL, too.
+	Ramps []*Ramp
 	// Active is, for each failover, the step that serves as long as it is up, plus
 	// one; nil or 0: the first that is up. Lead says which.
 	Active []uint8
+	// Spill is for each unit which part of its clients it takes, up to Whole,
+	// because of its capacity; nil: all of them all.
+	Spill []uint32
+	// Cells count the answers that name a unit; nil: nothing is counted.
+	Cells []Cell
+	// Forced has a bit for each rule whose active step serves even if it is down;
+	// nil: none.
+	Forced []uint64
+	// Kept is, for each rule with empty=hold, what was live last; nil: nothing.
+	Kept []Kept
 }
 
 // noUnit stands for what no drain can name.

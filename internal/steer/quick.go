@@ -108,7 +108,7 @@ func (r *Rule) firstWhole(m *Moment, fam *family, order []SiteID) SiteID {
 		}
 		return NoSite
 	}
-	if r.active(m) >= 0 {
+	if r.active(m) >= 0 || r.certain != nil {
 		return NoSite
 	}
 	for i := range r.steps {

@@ -15,16 +15,22 @@ func (c *Chooser) Thin(m *Moment, r *Rule, records []byte, t *Trace) Result {
 		if stage == BelowFloor {
 			continue // MX and SRV know no floors
 		}
-		if stage == AsIfLive && r.Spec.Empty == record.EmptyNone {
+		if stage == Held && r.Spec.Empty == record.EmptyNone {
 			t.note("empty", "nothing is live")
 			res.Stage = Nothing
 			return res
+		}
+		if stage == Held && !m.holds(r, ofTargets) {
+			continue
 		}
 		res.Stage = stage
 		t.stage(stage)
 		c.candidates = c.candidates[:0]
 		for i := range r.hosts {
 			w := r.reachable(m, &r.hosts[i], stage)
+			if stage == Held && !m.wasLive(r, ofTargets, i) {
+				w = wasNotLive
+			}
 			t.member(V4, i, w)
 			if w == eligible {
 				c.candidates = append(c.candidates, uint16(i))

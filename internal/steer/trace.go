@@ -1,5 +1,10 @@
 package steer
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Trace gathers what a choice was made of, for explanations. The nil Trace
 // gathers nothing: it is what serving hands over.
 type Trace struct {
@@ -32,13 +37,23 @@ type TraceStep struct {
 	// Live and Floor are of a site that is below its floor, in Family.
 	Live, Floor int
 	Family      Family
+	// Passed: it is live, and passed this client over: it takes Share percent of
+	// its clients.
+	Passed bool
+	Share  int
 }
+
+// Overflow is what a TraceStep is about that lets somebody serve whom all pass
+// over.
+const Overflow = "overflow"
 
 const (
 	whyNoRecord = "has no record of this family"
 	whyNothing  = "has no record to give"
 	whyFloor    = "is below its floor"
 	whyOther    = "is not live in its other family"
+	whyNodes    = "all of its nodes pass this client over"
+	whyOverflow = "all that is up passes this client over, and one of them serves it all the same"
 )
 
 func (t *Trace) on() bool { return t != nil }
@@ -77,6 +92,33 @@ func (t *Trace) belowFloor(s SiteID, f Family, live, floor int) {
 	if t != nil {
 		t.Steps = append(t.Steps, TraceStep{Stage: t.now, Site: s, Member: -1, Why: whyFloor, Live: live, Floor: floor, Family: f})
 	}
+}
+
+func (t *Trace) passedSite(s SiteID, p part) {
+	if t != nil {
+		t.Steps = append(t.Steps, TraceStep{Stage: t.now, Site: s, Member: -1, Why: p.String(), Passed: true, Share: percent(p.share())})
+	}
+}
+
+func (t *Trace) passedMember(f Family, i int, p part) {
+	if t != nil {
+		t.Steps = append(t.Steps, TraceStep{Stage: t.now, Site: NoSite, Member: i, Family: f, Why: p.String(), Passed: true, Share: percent(p.share())})
+	}
+}
+
+// String says why a place does not take all of its clients.
+func (p part) String() string {
+	var why []string
+	if p.spill < Whole {
+		why = append(why, fmt.Sprintf("spills %d %%", percent(Whole-p.spill)))
+	}
+	if p.ramp < Whole {
+		why = append(why, fmt.Sprintf("is ramped up to %d %%", percent(p.ramp)))
+	}
+	if p.agent < Whole {
+		why = append(why, fmt.Sprintf("asks for %d %% by its agent", percent(p.agent)))
+	}
+	return strings.Join(why, ", ") + ": this client is passed over"
 }
 
 func (t *Trace) note(what, why string) {

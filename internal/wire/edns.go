@@ -7,6 +7,7 @@ const (
 	optExpire    = 9  // RFC 7314
 	optCookie    = 10 // RFC 7873
 	optKeepalive = 11 // RFC 7828
+	optPadding   = 12 // RFC 7830
 	optEDE       = 15 // RFC 8914
 )
 
@@ -38,6 +39,7 @@ type EDNS struct {
 	Cookie    bool
 	Keepalive bool // only over TCP
 	Expire    bool
+	Padding   bool
 	Size      uint16 // the UDP payload that the client takes, at least MinUDPSize
 	ECS       ECS
 }
@@ -80,6 +82,8 @@ func (e *EDNS) option(code uint16, data []byte, tcp bool) bool {
 	case optNSID:
 		// RFC 5001 2.1: empty in a query; whatever else there is, is ignored.
 		e.NSID = true
+	case optPadding:
+		e.Padding = true
 	case optExpire:
 		e.Expire = true
 	case optCookie:

@@ -12,6 +12,9 @@ type Response struct {
 	// Keepalive is the idle time that is granted over TCP when asked for, in
 	// units of 100 ms (RFC 7828 3.1).
 	Keepalive uint16
+	// Pad is to which multiple of octets messages are filled up for clients that
+	// ask for that (RFC 7830 4, RFC 8467 4.1); 0 where nothing is encrypted.
+	Pad int
 }
 
 // UDPLimit is the most octets that an answer to q may have over UDP, where
@@ -64,6 +67,7 @@ func (e *Encoder) Append(out, req []byte, q *Query, r *Reply, x *Response) []byt
 	e.max += opt + tsig
 	if opt > 0 {
 		e.opt(q, r, x, opt)
+		e.pad(q, x, opt, tsig)
 		count[2]++
 	}
 	if tsig > 0 {
@@ -315,6 +319,28 @@ func (e *Encoder) opt(q *Query, r *Reply, x *Response, n int) {
 		e.option(optEDE, 2+len(r.EDEText))
 		e.msg = append(e.msg, byte(r.EDE>>8), byte(r.EDE))
 		e.msg = append(e.msg, r.EDEText...)
+	}
+}
+
+// pad fills the message up by an option at the end of the OPT record of opt
+// octets, which stands last; tsig octets are to follow. Where there is no room for
+// all of the padding there is none.
+func (e *Encoder) pad(q *Query, x *Response, opt, tsig int) {
+	if x.Pad <= 0 || !q.EDNS.Padding {
+		return
+	}
+	const head = 4
+	length := len(e.msg) + head + tsig
+	fill := (x.Pad - length%x.Pad) % x.Pad
+	if length+fill > e.max {
+		return
+	}
+	rdlen := opt - 11 + head + fill
+	at := len(e.msg) - opt + 9
+	e.msg[at], e.msg[at+1] = byte(rdlen>>8), byte(rdlen)
+	e.option(optPadding, fill)
+	for range fill {
+		e.msg = append(e.msg, 0)
 	}
 }
 

@@ -61,12 +61,20 @@ func (s *Served) WithDrains(units []uint64, until []int64) *Served {
 	return &n
 }
 
-// WithActive returns s with other steps of its failovers serving
-// (steer.Bound.Active).
-func (s *Served) WithActive(active []uint8) *Served {
+// With returns s with its steering changed.
+func (s *Served) With(change func(*steer.Bound)) *Served {
 	n := *s
 	steering := *s.Steering
-	steering.Active = active
+	change(&steering)
+	n.Steering = &steering
+	return &n
+}
+
+// WithLead returns s choosing by what a Lead remembers.
+func (s *Served) WithLead(l *steer.Lead) *Served {
+	n := *s
+	steering := *s.Steering
+	steering.Follow(l)
 	n.Steering = &steering
 	return &n
 }

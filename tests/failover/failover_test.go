@@ -80,6 +80,8 @@ type cluster struct {
 	probes int
 	// config is what the server's configuration says beside the usual.
 	config string
+	// store is the file of the server's database; "": none.
+	store string
 }
 
 // taken are the prefixes in use.
@@ -155,17 +157,20 @@ func (c *cluster) serve() {
 	}
 	s, err := target.Start(harness.Spec{Dir: c.dir, Probes: c.probes, Config: `listen: ["127.0.0.1:@PORT@"]
 zones: zones
-store: ""
+store: "` + c.store + `"
 control: ""
 http: ""
 geo: {networks: networks.csv}
-probe-allow: [127.0.0.0/8, 10.0.0.0/8]
+probe-allow: [127.0.0.0/8, 10.0.0.0/8, "fd00::/8"]
 ` + c.config})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.server = s
 	c.t.Cleanup(func() {
+		if c.server != s {
+			return // it has crashed, and another one has taken over
+		}
 		if err := s.Stop(); err != nil {
 			c.t.Error(err)
 		} else if c.t.Failed() {

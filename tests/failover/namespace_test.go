@@ -125,7 +125,8 @@ func canCut(t *testing.T) bool {
 	return true
 }
 
-// canBecome reports whether processes may become other users, as Postfix must.
+// canBecome reports whether processes may become other users, as Postfix and
+// Dovecot must.
 func canBecome(t *testing.T) bool {
 	t.Helper()
 	users, err := os.ReadFile("/proc/self/uid_map")
@@ -134,7 +135,7 @@ func canBecome(t *testing.T) bool {
 	}
 	// The whole system has 2^32-1 of them, a namespace of an ordinary user one.
 	if f := strings.Fields(string(users)); os.Geteuid() != 0 || len(f) != 3 || f[2] == "1" {
-		t.Log("left out: Postfix runs as several users, which takes root")
+		t.Log("left out: its nodes run as several users, which takes root")
 		return false
 	}
 	return true

@@ -153,15 +153,15 @@ func (c *cluster) web(addr netip.Addr, at *site) *node {
 	if os.Geteuid() == 0 {
 		user = "user root;\n" // there may be nobody else in the namespace
 	}
-	conf := fmt.Sprintf(`%[4]sdaemon off; master_process off; pid %[1]s/pid;
+	conf := fmt.Sprintf(`%[3]sdaemon off; master_process off; pid %[1]s/pid;
 events { worker_connections 256; }
 http {
   access_log off;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi;
   uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
-  server { listen %[2]s:%[3]d; location = /healthz { return 200 "ready\n"; } }
+  server { listen %[2]s; location = /healthz { return 200 "ready\n"; } }
 }
-`, dir, addr, c.port, user)
+`, dir, netip.AddrPortFrom(addr, uint16(c.port)), user)
 	file := write(c.t, dir, "nginx.conf", conf)
 	n := &node{t: c.t, addr: addr, port: c.port, at: at, cmd: command{name: "nginx", args: []string{"-e", "stderr", "-p", dir, "-c", file}}}
 	n.boot()

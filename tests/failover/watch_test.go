@@ -151,6 +151,9 @@ func (s *sighting) read(r *dns.Msg) {
 		case *dns.A:
 			a, _ := netip.AddrFromSlice(rr.A.To4())
 			s.addrs = append(s.addrs, a)
+		case *dns.AAAA:
+			a, _ := netip.AddrFromSlice(rr.AAAA)
+			s.addrs = append(s.addrs, a)
 		case *dns.MX:
 			s.names = append(s.names, rr.Mx)
 		}

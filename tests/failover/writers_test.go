@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +25,8 @@ type database struct {
 func emptyDatabase(t *testing.T, dir string) {
 	t.Helper()
 	run(t, "mariadb-install-db", "--no-defaults", "--datadir="+dir, "--user="+userName(), "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=4M")
+		"--skip-test-db", "--skip-name-resolve", "--innodb-log-file-size=4M",
+		"--tmpdir="+t.TempDir()) // two at once get in each other's way in /tmp
 }
 
 // userName is whom the database is to run as: it refuses root, unless told.
@@ -142,6 +145,15 @@ db._steer TXT "v=steer1; policy=failover; order=one,two; failback=manual; check=
 	unchanged("the reader hangs", isOne)
 	two.thaw()
 
+	for _, alarm := range []string{
+		"no node says that it takes writes: what was answered is held",
+		"several nodes say that they take writes: what was answered is held",
+		"one node takes writes again: the alarm ended",
+	} {
+		if !strings.Contains(c.server.Log(), alarm) {
+			t.Errorf("the log does not say: %s", alarm)
+		}
+	}
 	w.judge(nil, 0)
 	w.always(begin, func(s *sighting) string {
 		if len(s.addrs) != 1 {
@@ -159,4 +171,78 @@ db._steer TXT "v=steer1; policy=failover; order=one,two; failback=manual; check=
 			}
 		}
 	}
+}
+
+// crash kills the server as a power failure would.
+func (c *cluster) crash() {
+	c.t.Helper()
+	if err := syscall.Kill(c.server.Pid(), syscall.SIGKILL); err != nil {
+		c.t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); syscall.Kill(c.server.Pid(), 0) == nil; time.Sleep(gap) {
+		if time.Now().After(end) {
+			c.t.Fatal("the server does not die")
+		}
+	}
+	time.Sleep(10 * gap) // until the harness knows
+	_ = c.server.Stop()  // which says that it died
+}
+
+// A name server that comes to know databases of which none takes writes answers
+// none of them; and one that crashes while the writer is dead goes on answering
+// the writer, from its first answer on: it does not take the reader that is left.
+func TestWritersOutliveServer(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.store = filepath.Join(t.TempDir(), "geodns.db")
+	files := filepath.Join(t.TempDir(), "empty")
+	emptyDatabase(t, files)
+	one, two := c.database(c.addr(10), files), c.database(c.addr(20), files)
+	one.readOnly(true)
+	two.readOnly(true)
+	c.zone(`
+db 30 A ADDR.10
+db 30 A ADDR.20
+one._node TXT "v=node1; addr=ADDR.10"
+two._node TXT "v=node1; addr=ADDR.20"
+db._check TXT "v=check1; type=mysql; port=PORT; use=db; role=writable; every=200ms; timeout=200ms; fall=2; rise=1"
+db._steer TXT "v=steer1; policy=failover; order=one,two; failback=manual; check=db"
+`)
+	c.config = "checks: {db: {user: geodns, password: secret}}\n"
+	c.serve()
+	w := c.watch("db", dns.TypeA, "")
+	w.stays(promise, func(s *sighting) string {
+		if s.rcode != dns.RcodeServerFailure || len(s.addrs) > 0 {
+			return "no database takes writes, and none did before"
+		}
+		return ""
+	})
+	at := two.readOnly(false)
+	w.until("names the second one, which has been promoted", at, only(two.addr))
+	two.kill()
+	time.Sleep(promise) // until that is known, and stored
+	w.stop()
+	c.crash()
+
+	c.serve()
+	begin := time.Now()
+	w = c.watch("db", dns.TypeA, "")
+	w.stays(promise, func(s *sighting) string {
+		if !only(two.addr)(s) {
+			return "the writer is dead, and what was answered before the crash is held"
+		}
+		return ""
+	})
+	if !strings.Contains(c.server.Log(), "no node says that it takes writes: what was answered is held") {
+		t.Error("the log has no alarm")
+	}
+	at = one.readOnly(false)
+	w.until("names the first one, which has been promoted", at, only(one.addr))
+	w.always(begin, func(s *sighting) string {
+		if len(s.addrs) != 1 {
+			return "there is not exactly one address"
+		}
+		return ""
+	})
+	w.judge(nil, 0)
 }
