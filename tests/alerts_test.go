@@ -140,6 +140,8 @@ func well() series {
 		`geodns_store_errors_total{job="geodns", instance="one"}`:                                         "0x3000",
 		`geodns_zone_serial{job="geodns", instance="one", zone="a.example."}`:                             "5x3000",
 		`geodns_zone_serial{job="geodns", instance="two", zone="a.example."}`:                             "5x3000",
+		`geodns_peers{job="geodns", instance="one", state="silent"}`:                                      "0x3000",
+		`geodns_peer_lag_seconds{job="geodns", instance="one", peer="192.0.2.53:53"}`:                     "0x3000",
 	}
 }
 
@@ -168,6 +170,8 @@ var sick = []struct {
 	{alert: "GeodnsZoneBroken", metric: `geodns_zone_failures{job="geodns", instance="one"}`, values: "1x3000", minute: 6},
 	{alert: "GeodnsReloadBroken", metric: `geodns_last_reload_success{job="geodns", instance="one"}`, values: "0x3000", minute: 6},
 	{alert: "GeodnsStoreFails", metric: `geodns_store_errors_total{job="geodns", instance="one"}`, values: "0x10 1x3000", minute: 20},
+	{alert: "GeodnsSecondaryBehind", metric: `geodns_peer_lag_seconds{job="geodns", instance="one", peer="192.0.2.53:53"}`, values: "0+60x3000", minute: 8},
+	{alert: "GeodnsSecondarySilent", metric: `geodns_peers{job="geodns", instance="one", state="silent"}`, values: "1x3000", minute: 11},
 	{alert: "GeodnsSerialsDiffer", metric: `geodns_zone_serial{job="geodns", instance="two", zone="a.example."}`, values: "4x3000", minute: 16},
 }
 

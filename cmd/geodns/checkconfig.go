@@ -32,6 +32,7 @@ func (f *checkFlags) checkConfig(o check.Options) (check.Report, error) {
 		}
 		beside = append(beside, besideZones(cmp.Or(e.File, f.config), e.Line, e.Column, zonefile.Error, rule, e.Message))
 	}
+	beside = append(beside, f.checkCertificate(cfg)...)
 	if err == nil {
 		o.Rankings = steer.NewRankings(func() *geo.Table { return table })
 	}

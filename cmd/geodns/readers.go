@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"geodns/internal/control"
@@ -50,6 +51,7 @@ func (d *instance) reasons() []string {
 	if text := d.history.lastError(); text != "" {
 		reasons = append(reasons, "the last reload failed: "+strings.ReplaceAll(text, "\n", " "))
 	}
+	reasons = append(reasons, d.certificateReasons()...)
 	broken := d.allBroken()
 	for i := range broken {
 		if i == maxReasons {
@@ -86,11 +88,12 @@ func (d *instance) status(all bool) control.Status {
 		Started:   d.started,
 		Config:    d.configPath,
 		Listen:    []string{},
+		TLS:       []string{},
 		Watch:     d.watcher.How(),
 		Draining:  d.draining.Load(),
 		Zones:     zones.Zones,
 		Records:   zones.Records,
-		Broken:    broken[:min(len(broken), maxBroken)],
+		Broken:    slices.Clone(broken[:min(len(broken), maxBroken)]),
 		BrokenAll: len(broken),
 		Queries: control.Queries{
 			UDP:            c[server.UDP4Queries] + c[server.UDP6Queries],
@@ -104,10 +107,18 @@ func (d *instance) status(all bool) control.Status {
 		Nodes:      d.nodes(all),
 		Drill:      d.drillState(),
 	}
+	beside, records := d.servedBeside()
+	s.Zones, s.Records = s.Zones+beside, s.Records+records
+	for i := range s.Broken {
+		d.servedAs(&s.Broken[i]) // updates go on while a file is broken
+	}
 	s.Queries.Total = s.Queries.UDP + s.Queries.TCP
 	s.Queries.PerSecond, s.Queries.Seconds = d.rate.mean()
 	for _, a := range d.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
+	}
+	for _, a := range d.server.TLSAddrs() {
+		s.TLS = append(s.TLS, a.String())
 	}
 	if d.http != nil {
 		s.HTTP = d.http.Addr().String()
@@ -152,6 +163,7 @@ func (d *instance) traffic() metrics.Traffic {
 		TCPLimit:  d.cfg.Limits.TCPClients,
 	}
 	t.ListenersRunning, t.ListenersStarted = d.server.Loops()
+	t.TLS = d.tlsMetrics(&c)
 	t.Outcomes = append(t.Outcomes, metrics.Count{Label: "rejected", N: c[server.Rejected]})
 	for o := range resolver.Outcome(resolver.Outcomes) {
 		t.Outcomes = append(t.Outcomes, metrics.Count{Label: o.String(), N: c.Outcome(o)})

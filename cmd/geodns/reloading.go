@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"geodns/internal/server"
 	"geodns/internal/wire"
 	"geodns/internal/zonedir"
-	"geodns/internal/zonefile"
 )
 
 // manyRecords is from how many records on, read at the start, what the reading
@@ -54,6 +52,7 @@ func (d *instance) load(o zonedir.ScanOptions) ([]zonedir.Result, error) {
 		}
 	}
 	d.publisher.Publish(changes)
+	d.catalogsChanged()
 	d.noteBroken(results)
 	d.log.Info("zone files read", summary(results)...)
 	if records >= manyRecords && d.server == nil {
@@ -180,7 +179,7 @@ func (d *instance) tell(r *control.Reload, results []zonedir.Result) {
 		case res.Zone != nil:
 			r.ChangedAll++
 			if len(r.Changed) < maxTold {
-				r.Changed = append(r.Changed, changedZone(res))
+				r.Changed = append(r.Changed, d.changedZone(res))
 			}
 		}
 	}
@@ -213,6 +212,7 @@ func (d *instance) reloadConfig() (warnings []string, err error) {
 	for _, w := range cfg.Warnings {
 		warnings = append(warnings, w.Error())
 	}
+	warnings = append(warnings, d.reloadCertificate(cfg)...)
 	if what := needsRestart(d.cfg, cfg); what != "" {
 		d.log.Warn("the configuration changed where only a restart makes it so", "keys", what)
 		warnings = append(warnings, "the configuration changed where only a restart makes it so: "+what)
@@ -228,7 +228,12 @@ func (d *instance) reloadZone(name string, force bool) (control.Reload, error) {
 	}
 	var files []string
 	for _, z := range zones {
-		files = append(files, filepath.Base(z.File))
+		if z.File != "" {
+			files = append(files, filepath.Base(z.File))
+		}
+	}
+	if len(files) == 0 {
+		return control.Reload{}, errCopy(zones[0].Name)
 	}
 	r := d.reloadZones(zonedir.ScanOptions{All: true, Names: files, Force: force})
 	// Only what is wrong with this zone is its matter.
@@ -255,25 +260,4 @@ func (d *instance) foundIn(file string) []control.Finding {
 		}
 	}
 	return []control.Finding{}
-}
-
-// zoneStates are the zones of the names, or all.
-func (d *instance) zoneStates(names []string) ([]control.Zone, error) {
-	if len(names) == 0 {
-		return d.zoneList(func(*zonedir.State) bool { return true }), nil
-	}
-	out := []control.Zone{}
-	for _, name := range names {
-		apex, err := zonefile.ParseNameLower(name, []byte{0})
-		if err != nil {
-			return nil, fmt.Errorf("%q is no zone's name: %w", name, err)
-		}
-		name := wire.NameString(apex)
-		zones := d.zoneList(func(s *zonedir.State) bool { return s.Zone == name })
-		if len(zones) == 0 {
-			return nil, errors.New("the zone " + name + " is not served here; geodns zone status lists those that are")
-		}
-		out = append(out, zones...)
-	}
-	return out, nil
 }

@@ -58,6 +58,18 @@ func TestRemoteUsage(t *testing.T) {
 		{"zone stauts", exitUsage, "did you mean status?"},
 		{"zone reload", exitUsage, "the name of one zone is wanted"},
 		{"zone reload a b", exitUsage, "the name of one zone is wanted"},
+		{"zone history", exitUsage, "the name of one zone is wanted"},
+		{"zone history a. -n 0", exitUsage, "it must be from 1 to 100000"},
+		{"zone history a. --diff x", exitUsage, "--diff \"x\" is no serial"},
+		{"zone export a. --serial -1", exitUsage, "--serial \"-1\" is no serial"},
+		{"zone export a. --write --all", exitUsage, "goes with no other choice"},
+		{"zone export a. --stripped --all", exitUsage, "contradict each other"},
+		{"zone export a. -o json", exitUsage, "not as JSON"},
+		{"zone rollback a.", exitUsage, "the name of one zone and a serial are wanted"},
+		{"zone rollback a. 4294967296", exitUsage, "is no serial"},
+		{"zone retransfer", exitUsage, "the name of one zone is wanted"},
+		{"zone notify a b", exitUsage, "the name of one zone is wanted"},
+		{"zone rollback a. 7 --socket /nowhere/s", exitFailure, "no server has opened"},
 		{"reload --socket /nowhere/s", exitFailure, "no server has opened the control socket /nowhere/s; start one"},
 		{"zone status --socket /nowhere/s", exitFailure, "no server has opened"},
 	}
@@ -151,21 +163,61 @@ last reload    1m30s ago: 1 zone read, in 0.000 s
 
 func TestZonesText(t *testing.T) {
 	var out bytes.Buffer
-	if err := zonesText(&out, []control.Zone{kept(), bad()}); err != nil {
+	now := time.Unix(1800000000, 0)
+	if err := zonesText(&out, []control.Zone{kept(), bad(), copied(), waiting()}, false, now); err != nil {
 		t.Fatal(err)
 	}
-	want := `ZONE        SERIAL  RECORDS  READ                  FILE                  STATE
+	want := `ZONE        SERIAL  RECORDS  READ                  FROM                  STATE
 a.example.  7       3        2026-09-21T14:13:20Z  zones/a.example.zone  kept
 -           0       0        never                 zones/?[31m.zone      broken
+b.example.  12      4        2027-01-15T07:59:00Z  192.0.2.53:53         serving
+c.example.  0       0        never                 -                     waiting
 zones/a.example.zone:3:4: warning: odd
 a.example.: broken, serial 7 stays in service
 zones/x.zone:1:2: bad; mend it
 and 2 more findings: see geodns check
 zones/?[31m.zone: broken, it makes no zone
+c.example.: no primary has given it yet; asked now
+c.example.: 192.0.2.53:53 does not answer
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
+	out.Reset()
+	if err := zonesText(&out, []control.Zone{copied()}, true, now); err != nil {
+		t.Fatal(err)
+	}
+	want = `ZONE        SERIAL  RECORDS  READ                  FROM           STATE
+b.example.  12      4        2027-01-15T07:59:00Z  192.0.2.53:53  serving
+b.example.: confirmed by 192.0.2.53:53 1m0s ago, came by IXFR; serial 13 is there; asked again in 59m0s; expires in 7d0h
+198.51.100.53:53: acknowledged serial 12 at 2027-01-15T07:59:30Z
+198.51.100.54:53: told of serial 12 2 times, no answer yet
+198.51.100.55:53: did not acknowledge serial 12 in 5 attempts: REFUSED
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+}
+
+// copied is a zone that is taken from a primary, and told on.
+func copied() control.Zone {
+	at := time.Unix(1800000000, 0)
+	return control.Zone{
+		Name: "b.example.", State: control.StateServing, Serial: 12, Records: 4,
+		Copy: &control.Copy{
+			Primary: "192.0.2.53:53", Kind: "IXFR", Confirmed: at.Add(-time.Minute), Asked: at.Add(-time.Minute),
+			Next: at.Add(59 * time.Minute), Expires: at.Add(7 * 24 * time.Hour), Behind: true, Seen: 13,
+		},
+		Told: []control.Told{
+			{Server: "198.51.100.53:53", Serial: 12, Known: true, Acknowledged: 12, At: at.Add(-30 * time.Second), Attempts: 1},
+			{Server: "198.51.100.54:53", Serial: 12, Known: true, Acknowledged: 11, Attempts: 2, Pending: true},
+			{Server: "198.51.100.55:53", Serial: 12, Attempts: 5, Error: "REFUSED"},
+		},
+	}
+}
+
+func waiting() control.Zone {
+	return control.Zone{Name: "c.example.", State: control.StateWaiting, Copy: &control.Copy{Error: "192.0.2.53:53 does not answer"}}
 }
 
 func TestAge(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"geodns/internal/transfer/refresh"
 	"geodns/internal/wire"
 	"geodns/internal/zone"
+	"geodns/internal/zonemd"
 	"geodns/internal/zonestore"
 )
 
@@ -54,10 +55,15 @@ func (d *instance) installed(apex []byte, got *fetch.Got) error {
 	if !d.sync.rules.Load().secondary(apex) {
 		return errors.New("the zone is no secondary here any more")
 	}
+	if r := zonemd.Verify(got.Zone); r.Status == zonemd.Mismatch {
+		return errors.New(r.Text) // RFC 8976 4
+	} else if r.Status != zonemd.None {
+		d.log.Debug("the digest of a copy", "zone", wire.NameString(apex), "status", r.Status.String(), "text", r.Text)
+	}
 	d.sync.mu.Lock()
 	delete(d.sync.expired, string(apex))
 	d.sync.mu.Unlock()
-	return d.publisher.Install(got.Zone, got.Changes, got.Kind, d.tellCopied(apex))
+	return d.publisher.Install(got.Zone, got.Changes, publish.FromTransfer, got.Kind, d.tellCopied(apex))
 }
 
 // tellCopied logs what is wrong with the steering of a copy.
@@ -95,9 +101,33 @@ func (d *instance) restore() {
 	if d.store == nil {
 		return
 	}
-	for _, s := range d.cfg.Secondary {
+	for _, s := range slices.Concat(d.cfg.Secondary, d.cfg.Catalog.Consume) {
 		d.restoreZone([]byte(apexOf(s.Zone)))
 	}
+	// What the catalogs listed when the server ended is served before they can be
+	// asked again.
+	for _, s := range d.cfg.Catalog.Consume {
+		if z := d.publisher.Serving([]byte(apexOf(s.Zone))); z != nil {
+			d.readCatalog(z)
+		}
+	}
+	if err := d.followRestored(); err != nil {
+		d.log.Error("the catalogs can't be followed", "error", err)
+	}
+}
+
+// followRestored restores the members of the catalogs.
+func (d *instance) followRestored() error {
+	all := d.wanted(d.cfg)
+	r, err := rulesOf(d.cfg, all)
+	if err != nil {
+		return err
+	}
+	d.sync.rules.Store(r)
+	for _, s := range all[len(d.cfg.Secondary)+len(d.cfg.Catalog.Consume):] {
+		d.restoreZone([]byte(apexOf(s.Zone)))
+	}
+	return nil
 }
 
 // restoreUpdated serves what the store has of a zone that takes updates, unless

@@ -72,17 +72,19 @@ type instance struct {
 	probing   *probe.Holder    // of connections that are held; nil: none
 	store     *zonestore.Store // nil: none
 	// storeErrors is how often the store failed.
-	storeErrors atomic.Uint64
-	publisher   *publish.Publisher
-	drains      *drains.Manager
-	sides       *sides.Manager
-	spill       *spill.Controller
-	sync        syncing
-	secondaries []config.Secondary // that are followed
-	loss        drill.Loss         // stands before the probes
-	drills      *drill.Runner
-	holder      *live.Holder // of what is published
-	server      *server.Server
+	storeErrors  atomic.Uint64
+	publisher    *publish.Publisher
+	drains       *drains.Manager
+	sides        *sides.Manager
+	spill        *spill.Controller
+	sync         syncing
+	counted      recordCounts
+	certificates certificates
+	secondaries  []config.Secondary // that are followed
+	loss         drill.Loss         // stands before the probes
+	drills       *drill.Runner
+	holder       *live.Holder // of what is published
+	server       *server.Server
 
 	started  time.Time
 	draining atomic.Bool
@@ -146,7 +148,8 @@ func (d *instance) run(ctx context.Context) error {
 	if _, err := d.load(zonedir.ScanOptions{All: true}); err != nil {
 		return err
 	}
-	d.setSecondaries(d.cfg.Secondary)
+	d.produceCatalog()
+	d.setSecondaries(d.wanted(d.cfg))
 	d.watchNodes(ctx)
 	defer d.stopWatching()
 	if err := d.bind(holder); err != nil {
@@ -162,7 +165,7 @@ func (d *instance) run(ctx context.Context) error {
 	d.server.Serve()
 	d.follow()
 	d.warnOfOldWorld()
-	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()))
+	d.log.Info("serving", "version", version, "zones", holder.Load().Zones.Len(), "listen", addresses(d.server.Addrs()), "tls", addresses(d.server.TLSAddrs()))
 	d.notify.ready(fmt.Sprintf("serving %d zones", holder.Load().Zones.Len()))
 	return runUntilSignal(ctx, signals, d.hangup, d.shutdown, d.log)
 }
@@ -193,9 +196,14 @@ func (d *instance) bind(holder *live.Holder) error {
 	if err != nil {
 		return err
 	}
+	if err := d.openCertificate(); err != nil {
+		return err
+	}
 	d.server, err = server.Listen(server.Config{
 		Listen:  d.cfg.Listen,
 		Workers: d.cfg.Workers,
+
+		ListenTLS: d.cfg.TLS.Listen, Certificate: d.certificates.current.Load(),
 		Limits: server.Limits{
 			TCPClients: l.TCPClients, TCPPerClient: l.TCPPerClient, TCPIdle: l.TCPIdle,
 			TCPQueries: l.TCPQueries, UDPPayload: l.UDPPayload,
@@ -253,6 +261,9 @@ func needsRestart(old, new *config.Config) string {
 	var keys []string
 	if fmt.Sprint(old.Listen) != fmt.Sprint(new.Listen) {
 		keys = append(keys, "listen")
+	}
+	if !slices.Equal(old.TLS.Listen, new.TLS.Listen) {
+		keys = append(keys, "tls.listen")
 	}
 	if old.Workers != new.Workers {
 		keys = append(keys, "workers")

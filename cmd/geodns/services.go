@@ -55,7 +55,7 @@ func (d *instance) startControl() {
 	s, err := control.Listen(d.cfg.Control, control.Handlers{
 		Status: d.status, Zones: d.zoneStates,
 		Reload: d.commanded, ReloadZone: d.reloadZone, Explain: d.explained,
-		Drain: d.drain, Undrain: d.undrain, Failback: d.failback, Drills: d.drillHandlers(), Log: d.log,
+		Drain: d.drain, Undrain: d.undrain, Failback: d.failback, Drills: d.drillHandlers(), Versions: d.versionHandlers(), Log: d.log,
 	})
 	if err != nil {
 		remedy := `set control: in the configuration to another path, or to "" for none`

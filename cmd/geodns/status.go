@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -20,7 +21,7 @@ import (
 
 func newStatus() *cobra.Command {
 	var r remote
-	var all, watch bool
+	var all, watch, peers bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Tell how the running server and the nodes are",
@@ -28,12 +29,20 @@ func newStatus() *cobra.Command {
 sites, the drains and the steered names, what is wrong before what is well.
 
 With --watch it goes on telling, each second until it is interrupted: on a
-terminal in place, elsewhere a line each time.`,
+terminal in place, elsewhere a line each time.
+
+` + peersHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if peers && watch {
+				return usageError{errors.New("--peers and --watch don't go together; watch -n 1 geodns status --peers shows it again and again")}
+			}
 			client, err := r.client(cmd)
 			if err != nil {
 				return err
+			}
+			if peers {
+				return r.peers(cmd, client, all)
 			}
 			fetch := func(parent context.Context) (control.Status, error) {
 				ctx, cancel := context.WithTimeout(parent, readPatience)
@@ -61,6 +70,7 @@ terminal in place, elsewhere a line each time.`,
 	}
 	r.flags(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "list everything, and not only the first of what there is much of")
+	cmd.Flags().BoolVar(&peers, "peers", false, "tell how far the secondaries are, instead")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "tell it again each second")
 	return cmd
 }
@@ -139,6 +149,9 @@ func statusPage(out io.Writer, s *control.Status, now time.Time, colour bool) er
 	w.printf("state\t%s\n", stateText(s, colour))
 	w.printf("configuration\t%s\n", printable(s.Config))
 	w.printf("listening\t%s\n", printable(strings.Join(s.Listen, " ")))
+	if len(s.TLS) > 0 {
+		w.printf("over TLS\t%s\n", printable(strings.Join(s.TLS, " ")))
+	}
 	if s.HTTP != "" {
 		w.printf("metrics\thttp://%s/metrics\n", printable(s.HTTP))
 	}

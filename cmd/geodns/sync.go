@@ -32,13 +32,21 @@ type syncing struct {
 	refresher *refresh.Refresher
 	updater   *update.Updater
 
-	keys  atomic.Pointer[tsig.Keyring]
-	rules atomic.Pointer[rules]
+	// config is the configuration that is followed: the last one that was read.
+	config atomic.Pointer[config.Config]
+	keys   atomic.Pointer[tsig.Keyring]
+	rules  atomic.Pointer[rules]
 	// stateDirty says that the commands in force may have changed.
 	stateDirty chan struct{}
+	// catalogDirty says that a catalog is to be made or followed anew. following
+	// is held while zones are taken up or given up.
+	catalogDirty chan struct{}
+	following    sync.Mutex
 
-	mu      sync.Mutex
-	expired map[string]*zone.Zone // copies that are not served, by apex
+	mu       sync.Mutex
+	expired  map[string]*zone.Zone // copies that are not served, by apex
+	catalogs catalogs
+	reset    []string // members that are to begin anew, by apex
 }
 
 // rules are who may do what, as the configuration says.
@@ -47,6 +55,7 @@ type rules struct {
 	zones   map[string]*transfer.Zone // by apex
 	notify  []notify.Peer
 	serials map[string]publish.SerialPolicy
+	sealed  map[string]bool // zones that get a digest
 	// shares: somebody may have our zones, so that commands travel with them.
 	shares bool
 }
@@ -63,7 +72,7 @@ func (r *rules) secondary(apex []byte) bool { return len(r.zone(apex).Primaries)
 
 // rulesOf reads them from a configuration.
 func rulesOf(cfg *config.Config, secondaries []config.Secondary) (*rules, error) {
-	r := &rules{zones: map[string]*transfer.Zone{}, serials: map[string]publish.SerialPolicy{}}
+	r := &rules{zones: map[string]*transfer.Zone{}, serials: map[string]publish.SerialPolicy{}, sealed: map[string]bool{}}
 	var allow []transfer.Peer
 	for _, p := range cfg.Transfer.Allow {
 		allow = append(allow, transfer.Peer{Prefix: p.Prefix, Key: p.Key, Strip: p.Strip})
@@ -83,6 +92,7 @@ func rulesOf(cfg *config.Config, secondaries []config.Secondary) (*rules, error)
 	for i := range cfg.ZoneList {
 		z := &cfg.ZoneList[i]
 		apex := apexOf(z.Name)
+		r.sealed[apex] = z.ZONEMD && r.zones[apex] == nil
 		if z.Serial == config.SerialStrict {
 			r.serials[apex] = publish.SerialStrict
 		}
@@ -134,11 +144,13 @@ func grantsOf(z *config.Zone, apex []byte) (map[string]update.Grants, error) {
 // prepareSync makes what publishing needs of it: before anything is published.
 func (d *instance) prepareSync() error {
 	s := &d.sync
-	s.expired, s.stateDirty = map[string]*zone.Zone{}, make(chan struct{}, 1)
+	s.expired, s.catalogs = map[string]*zone.Zone{}, catalogs{}
+	s.stateDirty, s.catalogDirty = make(chan struct{}, 1), make(chan struct{}, 1)
 	if d.store != nil {
 		s.versions = &versions{store: d.store, live: d.holder, log: d.log}
 	}
-	r, err := rulesOf(d.cfg, d.cfg.Secondary)
+	s.config.Store(d.cfg)
+	r, err := rulesOf(d.cfg, d.wanted(d.cfg))
 	if err != nil {
 		return err
 	}
@@ -170,6 +182,7 @@ func (d *instance) syncOptions(o publish.Options) publish.Options {
 	}
 	o.Serial = func(apex []byte) publish.SerialPolicy { return s.rules.Load().serials[string(apex)] }
 	o.Takes = func(apex []byte) bool { return s.rules.Load().zone(apex).Updates != nil }
+	o.Seal = func(apex []byte) bool { return s.rules.Load().sealed[string(apex)] }
 	o.Copy = func(apex []byte) bool { return s.rules.Load().secondary(apex) }
 	o.Committed = d.committed
 	o.Unkept = func(apex []byte, err error) {
@@ -184,19 +197,15 @@ func (d *instance) syncOptions(o publish.Options) publish.Options {
 
 // applySync makes a configuration that was read again the one that is followed.
 func (d *instance) applySync(cfg *config.Config) error {
-	s := &d.sync
-	r, err := rulesOf(cfg, cfg.Secondary)
-	if err != nil {
-		return err
-	}
 	if err := d.setKeys(cfg); err != nil {
 		return err
 	}
-	old := d.secondaries
-	s.rules.Store(r)
-	d.setSecondaries(cfg.Secondary)
-	d.dropSecondaries(old, cfg.Secondary)
+	if err := d.followCatalogs(cfg); err != nil {
+		return err
+	}
+	d.sync.config.Store(cfg)
 	d.commandsChanged()
+	d.catalogsChanged()
 	return nil
 }
 
@@ -221,6 +230,7 @@ func (d *instance) startSync() {
 		Live:     d.holder,
 		Sender:   send.New(journal, steer.Hidden),
 		Zone:     func(apex []byte) *transfer.Zone { return s.rules.Load().zone(apex) },
+		Kept:     func(apex []byte) { d.publisher.Kept(apex) },
 		Notified: func(apex []byte, from netip.Addr, serial *uint32) { s.refresher.Notified(apex, from, serial) },
 		Update:   s.updater.Submit,
 		Log:      d.log,
@@ -239,8 +249,13 @@ func (d *instance) runSync(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-s.stateDirty:
+				d.publisher.SyncState(func(apex []byte) bool { return !s.rules.Load().secondary(apex) })
+			case <-s.catalogDirty:
+				d.produceCatalog()
+				if err := d.followCatalogs(s.config.Load()); err != nil {
+					d.log.Error("the catalogs can't be followed", "error", err)
+				}
 			}
-			d.publisher.SyncState(func(apex []byte) bool { return !s.rules.Load().secondary(apex) })
 		}
 	})
 }
@@ -283,6 +298,9 @@ func (d *instance) committed(z *zone.Zone) {
 		program = served.Steering.Program
 	}
 	name := wire.NameString(z.Apex())
+	if followsCatalog(s.config.Load(), name) && d.readCatalog(z) {
+		d.catalogsChanged()
+	}
 	d.drains.SetForeign(name, publish.DrainsOf(program, name))
 }
 
@@ -348,10 +366,10 @@ func (d *instance) addressesOf(host []byte) (list []netip.Addr) {
 // of the others are on it.
 func (d *instance) sourceFor(six bool) netip.Addr {
 	local := true
-	for _, t := range d.cfg.Transfer.Notify {
+	for _, t := range d.sync.config.Load().Transfer.Notify {
 		local = local && t.Addr.Addr().IsLoopback()
 	}
-	for _, s := range d.cfg.Secondary {
+	for _, s := range d.sync.config.Load().Secondary {
 		for _, p := range s.Primaries {
 			local = local && p.Addr.Addr().IsLoopback()
 		}

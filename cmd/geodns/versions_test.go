@@ -17,6 +17,7 @@ import (
 	"geodns/internal/wire"
 	"geodns/internal/zone"
 	"geodns/internal/zonefile"
+	"geodns/internal/zonemd"
 	"geodns/internal/zonestore"
 )
 
@@ -30,6 +31,7 @@ type library struct {
 	holder   *live.Holder
 	strict   bool
 	updates  bool
+	sealed   bool
 	drains   health.Drains
 	refused  []error
 }
@@ -59,6 +61,7 @@ func (l *library) start() {
 			return publish.SerialAuto
 		},
 		Takes:   func([]byte) bool { return l.updates },
+		Seal:    func([]byte) bool { return l.sealed },
 		Unkept:  func(_ []byte, err error) { l.t.Error(err) },
 		Refused: func(_ []byte, err error) { l.refused = append(l.refused, err) },
 	})
@@ -107,7 +110,7 @@ func (l *library) want(serial uint32, names string) {
 	}
 	var got []string
 	z.Each(func(owner []byte, s *zone.RRset) bool {
-		if n := wire.NameString(owner); s.Type != wire.TypeSOA && s.Type != wire.TypeNS {
+		if n := wire.NameString(owner); s.Type != wire.TypeSOA && s.Type != wire.TypeNS && s.Type != zonemd.Type {
 			got = append(got, strings.TrimSuffix(n, ".a.example."))
 		}
 		return true
@@ -305,5 +308,37 @@ func TestStateRecords(t *testing.T) {
 	l.want(13, "lon._site ns www")
 	if err := l.chain(first); err != nil {
 		t.Error(err)
+	}
+}
+
+// zonemd: make gives each version a digest of its own, however it came about.
+func TestSealed(t *testing.T) {
+	for _, updates := range []bool{false, true} {
+		l := openLibrary(t)
+		l.sealed, l.updates = true, updates
+		ok := func() {
+			t.Helper()
+			if r := zonemd.Verify(l.served()); r.Status != zonemd.OK {
+				t.Errorf("updates %t: %s: %s", updates, r.Status, r.Text)
+			}
+		}
+		l.file(fileText("10", "ns"))
+		l.want(10, "ns")
+		ok()
+		first := l.served()
+		l.file(fileText("10", "ns") + "; a comment\n")
+		l.want(10, "ns")
+		l.file(fileText("10", "ns www"))
+		l.want(11, "ns www")
+		ok()
+		l.file(fileText("20", "ns www mail"))
+		l.want(20, "mail ns www")
+		ok()
+		l.update("node")
+		l.want(21, "mail node ns www")
+		ok()
+		if err := l.chain(first); err != nil {
+			t.Errorf("updates %t: %v", updates, err)
+		}
 	}
 }

@@ -14,14 +14,14 @@ import (
 func newZone() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "zone",
-		Short: "See and reload single zones of the running server",
+		Short: "See and change single zones of the running server",
 		Args:  unknownCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("a command is missing: status or reload")}
+			return usageError{errors.New("a command is missing: status, reload, history, export, rollback, retransfer or notify")}
 		},
 	}
 	cmd.SuggestionsMinimumDistance = 2 // letters
-	cmd.AddCommand(newZoneStatus(), newZoneReload())
+	cmd.AddCommand(newZoneStatus(), newZoneReload(), newZoneHistory(), newZoneExport(), newZoneRollback(), newZoneRetransfer(), newZoneNotify())
 	return cmd
 }
 
@@ -54,44 +54,74 @@ func newZoneStatus() *cobra.Command {
 			if r.output == "json" {
 				return encode(cmd.OutOrStdout(), zones)
 			}
-			return zonesText(cmd.OutOrStdout(), zones)
+			return zonesText(cmd.OutOrStdout(), zones, len(names) > 0, time.Now())
 		},
 	}
 	r.flags(cmd)
 	return cmd
 }
 
-// zonesText prints a table, then what is wrong.
-func zonesText(out io.Writer, zones []control.Zone) error {
+// zonesText prints a table, then what is wrong, or, in detail, all that is known.
+// Ages are reckoned from now.
+func zonesText(out io.Writer, zones []control.Zone, detail bool, now time.Time) error {
 	colour := colours(out)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	w := &errWriter{w: t}
-	w.printf("ZONE\tSERIAL\tRECORDS\tREAD\tFILE\tSTATE\n") // colours last: they count as width
+	w.printf("ZONE\tSERIAL\tRECORDS\tREAD\tFROM\tSTATE\n") // colours last: they count as width
 	for i := range zones {
 		z := &zones[i]
-		name, loaded := z.Name, "never"
+		name := z.Name
 		if name == "" {
 			name = "-"
 		}
-		if !z.Loaded.IsZero() {
-			loaded = z.Loaded.UTC().Format(time.RFC3339)
-		}
 		code := green
-		if z.Broken() {
+		if z.State != control.StateServing {
 			code = red
 		}
-		w.printf("%s\t%d\t%d\t%s\t%s\t%s\n", printable(name), z.Serial, z.Records, loaded, printable(z.File), paint(colour, code, z.State))
+		w.printf("%s\t%d\t%d\t%s\t%s\t%s\n", printable(name), z.Serial, z.Records, zoneRead(z), printable(comesFrom(z)), paint(colour, code, z.State))
 	}
 	if w.err == nil {
 		w.err = t.Flush()
 	}
 	w.w = out
 	for i := range zones {
-		if z := &zones[i]; z.Broken() {
+		z := &zones[i]
+		if z.Broken() {
 			brokenText(w, z, colour)
+		}
+		if z.Copy != nil && (detail || z.State != control.StateServing || z.Copy.Error != "") {
+			copyText(w, z, now)
+		}
+		if detail {
+			_ = toldText(w, z.Told)
 		}
 	}
 	return w.err
+}
+
+// zoneRead is when a zone was read from its file, or confirmed by a primary.
+func zoneRead(z *control.Zone) string {
+	at := z.Loaded
+	if z.Copy != nil {
+		at = z.Copy.Confirmed
+	}
+	if at.IsZero() {
+		return "never"
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+// comesFrom is a zone's file, or the primary that it is from.
+func comesFrom(z *control.Zone) string {
+	switch {
+	case z.File != "":
+		return z.File
+	case z.Copy == nil:
+		return "geodns"
+	case z.Copy.Primary == "":
+		return "-"
+	}
+	return z.Copy.Primary
 }
 
 func newZoneReload() *cobra.Command {

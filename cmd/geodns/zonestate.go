@@ -6,6 +6,7 @@ import (
 
 	"geodns/internal/control"
 	"geodns/internal/metrics"
+	"geodns/internal/transfer"
 	"geodns/internal/wire"
 	"geodns/internal/zonedir"
 	"geodns/internal/zonefile"
@@ -15,18 +16,19 @@ import (
 const maxFindings = 20
 
 // zoneOf is a file's state as the control socket tells it.
-func zoneOf(s *zonedir.State) control.Zone {
+func (d *instance) zoneOf(s *zonedir.State) control.Zone {
 	z := control.Zone{
 		Name: s.Zone, File: s.File, State: control.StateServing,
 		Serial: s.Serial, Records: s.Records, Loaded: s.Loaded, Since: s.Broken,
-		Findings: []control.Finding{}, FindingsAll: s.Findings,
+		Findings: []control.Finding{}, FindingsAll: s.Findings, Told: []control.Told{},
 	}
+	served := d.servedAs(&z)
 	if s.Findings > 0 {
 		z.Findings = append(z.Findings, findingOf(s.First))
 	}
 	switch {
 	case s.Broken.IsZero():
-	case s.Loaded.IsZero():
+	case s.Loaded.IsZero() && !served:
 		z.State = control.StateBroken
 	default:
 		z.State = control.StateKept
@@ -34,13 +36,33 @@ func zoneOf(s *zonedir.State) control.Zone {
 	return z
 }
 
-// changedZone is the version of a zone that a scan brought.
-func changedZone(r *zonedir.Result) control.Zone {
-	return control.Zone{
+// servedAs puts into a zone what is served of it, which has a serial of its own,
+// and more records if it takes updates. It reports whether anything is.
+func (d *instance) servedAs(z *control.Zone) bool {
+	apex := apexOf(z.Name)
+	if z.Name == "" || apex == "" {
+		return false
+	}
+	have := d.publisher.Serving([]byte(apex))
+	if have == nil {
+		return false
+	}
+	z.Serial = have.Serial()
+	if d.sync.rules.Load().zone([]byte(apex)).Updates != nil {
+		z.Records = d.counted.records(have)
+	}
+	return true
+}
+
+// changedZone is the version of a zone that a scan brought, as it is served.
+func (d *instance) changedZone(r *zonedir.Result) control.Zone {
+	z := control.Zone{
 		Name: wire.NameString(r.Apex), File: r.File, State: control.StateServing,
 		Serial: r.Zone.Serial(), Records: r.Stats.Records,
-		Findings: findingsOf(r), FindingsAll: len(r.Findings),
+		Findings: findingsOf(r), FindingsAll: len(r.Findings), Told: []control.Told{},
 	}
+	d.servedAs(&z)
+	return z
 }
 
 func findingOf(f zonefile.Finding) control.Finding {
@@ -75,7 +97,7 @@ func (d *instance) noteBroken(results []zonedir.Result) {
 			if s.Broken.IsZero() {
 				continue
 			}
-			z := zoneOf(&s)
+			z := d.zoneOf(&s)
 			if f := known[s.File]; len(f) > 0 {
 				z.Findings = f
 			}
@@ -98,7 +120,7 @@ func (d *instance) zoneList(want func(*zonedir.State) bool) []control.Zone {
 	out := []control.Zone{}
 	for _, s := range d.zones.States() {
 		if want(&s) {
-			out = append(out, zoneOf(&s))
+			out = append(out, d.zoneOf(&s))
 		}
 	}
 	return out
@@ -111,13 +133,16 @@ func (d *instance) zoneSums(limit int) metrics.Zones {
 		Serving: c.Zones, Records: c.Records, Broken: c.Broken, Shrunk: c.Shrunk,
 		Loads: c.Loads, Failures: c.Failures,
 	}
-	if c.Zones > limit {
-		return z
-	}
-	for _, s := range d.zones.States() {
-		if !s.Loaded.IsZero() {
-			z.List = append(z.List, metrics.Zone{Name: s.Zone, Serial: s.Serial, Records: s.Records, Loaded: s.Loaded})
+	if c.Zones <= limit {
+		for _, s := range d.zones.States() {
+			if of := d.zoneOf(&s); !s.Loaded.IsZero() {
+				z.List = append(z.List, metrics.Zone{Name: s.Zone, Serial: of.Serial, Records: of.Records, Loaded: s.Loaded})
+			}
 		}
 	}
+	for k := range transfer.Kind(transfer.Kinds) {
+		z.Exchanges = append(z.Exchanges, metrics.Count{Label: k.String(), N: d.sync.exchanger.Count(k)})
+	}
+	d.copyMetrics(&z, limit)
 	return z
 }

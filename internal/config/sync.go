@@ -392,4 +392,9 @@ func (r *reader) checkSync(c *Config) {
 	if len(c.TLS.Listen) > 0 && (c.TLS.Certificate == "" || c.TLS.Key == "") {
 		r.failKey("tls.listen", "takes a certificate and a key: write tls: {certificate: cert.pem, key: key.pem}")
 	}
+	for _, at := range c.TLS.Listen {
+		if slices.Contains(c.Listen, at) {
+			r.failKey("tls.listen", "%s is one of listen's, which takes DNS without TLS; choose another port, such as 853", at)
+		}
+	}
 }

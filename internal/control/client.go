@@ -98,8 +98,13 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 	})
 }
 
-// ask sends a request, and has its answer read.
+// ask sends a request, and has its answer, which is JSON, read.
 func (c *Client) ask(ctx context.Context, method, path string, body any, read func(*json.Decoder) error) error {
+	return c.exchange(ctx, method, path, body, func(in io.Reader) error { return read(json.NewDecoder(in)) })
+}
+
+// exchange sends a request, and has its answer read.
+func (c *Client) exchange(ctx context.Context, method, path string, body any, read func(io.Reader) error) error {
 	var in io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -118,15 +123,15 @@ func (c *Client) ask(ctx context.Context, method, path string, body any, read fu
 		return c.explain(err)
 	}
 	defer res.Body.Close()
-	d := json.NewDecoder(io.LimitReader(res.Body, maxAnswer))
+	answer := io.LimitReader(res.Body, maxAnswer)
 	if res.StatusCode != http.StatusOK {
 		var f failure
-		if err := d.Decode(&f); err != nil || f.Error == "" {
+		if err := json.NewDecoder(answer).Decode(&f); err != nil || f.Error == "" {
 			return fmt.Errorf("what listens on %s is no geodns: it answered %s", c.path, res.Status)
 		}
 		return errors.New(f.Error)
 	}
-	return read(d)
+	return read(answer)
 }
 
 // explain says what can be done about a socket that does not answer.

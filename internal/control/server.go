@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -47,7 +48,11 @@ type Handlers struct {
 	// Failback makes another step of a failover the one that serves.
 	Failback func(FailbackOrder) (FailbackResult, error)
 	Drills   Drills
-	Log      *slog.Logger
+	Versions Versions
+	// Peers tells how far the secondaries are, each with all zones that are not in
+	// sync if all are asked for; nil: none are watched.
+	Peers func(all bool) Peers
+	Log   *slog.Logger
 }
 
 // Server answers on a control socket.
@@ -110,8 +115,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // mux is the protocol, version 1.
 func (h *Handlers) mux() http.Handler {
 	mux := http.NewServeMux()
-	for path, methods := range map[string]map[string]http.HandlerFunc{
+	routes := map[string]map[string]http.HandlerFunc{
 		"/v1/status":              {http.MethodGet: h.status},
+		"/v1/peers":               {http.MethodGet: h.peers},
 		"/v1/zones":               {http.MethodGet: h.zones},
 		"/v1/zones/{name}":        {http.MethodGet: h.zone},
 		"/v1/explain":             {http.MethodGet: h.explain},
@@ -123,7 +129,9 @@ func (h *Handlers) mux() http.Handler {
 		pathDrillPlan:             {http.MethodPost: h.drillPlan},
 		pathDrillStop:             {http.MethodPost: h.drillStop},
 		"/v1/zones/{name}/reload": {http.MethodPost: h.reloadZone},
-	} {
+	}
+	maps.Copy(routes, h.Versions.routes(h))
+	for path, methods := range routes {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			handle, ok := methods[r.Method]
 			if !ok {

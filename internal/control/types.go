@@ -9,6 +9,7 @@ type Status struct {
 	Started   time.Time `json:"started"`
 	Config    string    `json:"config"`
 	Listen    []string  `json:"listen"`
+	TLS       []string  `json:"tls"`   // where TLS is spoken
 	HTTP      string    `json:"http"`  // where, "" if nowhere
 	Watch     string    `json:"watch"` // how zone files are watched: events, polling .., off
 	Draining  bool      `json:"draining"`
@@ -48,10 +49,10 @@ const (
 // Zone is one zone, or a file that makes none.
 type Zone struct {
 	Name    string `json:"zone"` // with a final dot; "" if the file tells none
-	File    string `json:"file"`
+	File    string `json:"file"` // "" of a zone that is taken from primaries
 	State   string `json:"state"`
 	Serial  uint32 `json:"serial"`  // that is served
-	Records int    `json:"records"` // as the file was read
+	Records int    `json:"records"` // of what is served; where it is its file's: as that was read
 	// Loaded is when the version that is served was read; the zero time if none
 	// is.
 	Loaded time.Time `json:"loaded"`
@@ -60,10 +61,15 @@ type Zone struct {
 	Findings []Finding `json:"findings"` // the first 20
 	// FindingsAll is how many there are.
 	FindingsAll int `json:"findings-all"`
+	// Copy is how it stands with a zone that is taken from primaries; null: it is
+	// ours.
+	Copy *Copy `json:"copy"`
+	// Told are those who are told of its versions.
+	Told []Told `json:"told"`
 }
 
 // Broken reports whether the zone's file is.
-func (z *Zone) Broken() bool { return z.State != StateServing }
+func (z *Zone) Broken() bool { return z.State == StateKept || z.State == StateBroken }
 
 // Finding is one thing that is wrong in a file.
 type Finding struct {

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -17,8 +19,9 @@ type descs struct {
 	types, features, rcodes, outcomes, dropped, errors     *prometheus.Desc
 	truncated, sizes, durations                            *prometheus.Desc
 	tcpOpen, tcpLimit, tcpEvents, listeners, listenersWant *prometheus.Desc
+	tlsRequests, tlsHandshakes, tlsNotAfter                *prometheus.Desc
 	zones, broken, records, serial, zoneRecords, loaded    *prometheus.Desc
-	shrunk, loads                                          *prometheus.Desc
+	shrunk, loads, copies, exchanges, expires              *prometheus.Desc
 	reloads, lastReload, lastReloadOK, build               *prometheus.Desc
 	targets, turns, damped, drains, drill, publications    *prometheus.Desc
 	names, storeErrors, failovers, writers                 *prometheus.Desc
@@ -26,6 +29,7 @@ type descs struct {
 	probes, probeSeconds, underWay                         *prometheus.Desc
 	targetUp, targetSeconds, targetAt                      *prometheus.Desc
 	isolated, held, anchors                                *prometheus.Desc
+	peer                                                   peerDescs
 }
 
 func newDescs() descs {
@@ -34,6 +38,8 @@ func newDescs() descs {
 	}
 	flow := []string{"proto", "family"}
 	return descs{
+		peer: newPeerDescs(desc),
+
 		requests:      desc("requests_total", "Requests received, whatever was in them.", flow...),
 		requestBytes:  desc("request_bytes_total", "Octets of requests, without the headers of the transport.", flow...),
 		responsesSent: desc("responses_sent_total", "Responses sent.", flow...),
@@ -52,6 +58,9 @@ func newDescs() descs {
 		tcpOpen:       desc("tcp_connections", "Open TCP connections of clients."),
 		tcpLimit:      desc("tcp_connections_limit", "How many TCP connections may be open."),
 		tcpEvents:     desc("tcp_connection_events_total", "What happened to TCP connections.", "event"),
+		tlsRequests:   desc("tls_requests_total", "Requests received over TLS; they count as TCP, too. Left out, as the others about TLS, if it is spoken nowhere."),
+		tlsHandshakes: desc("tls_handshakes_total", "TLS handshakes, by result: ok, failed.", "result"),
+		tlsNotAfter:   desc("tls_certificate_expiry_timestamp_seconds", "When the certificate that is served with expires, in Unix time."),
 		listeners:     desc("listeners_running", "Loops that read the sockets and run."),
 		listenersWant: desc("listeners_started", "Loops that read the sockets and should run."),
 
@@ -63,6 +72,10 @@ func newDescs() descs {
 		serial:      desc("zone_serial", "Serial of the SOA that is served; left out if there are very many zones.", "zone"),
 		zoneRecords: desc("zone_records", "Records of a zone.", "zone"),
 		loaded:      desc("zone_loaded_timestamp_seconds", "When the version of a zone that is served was read, in Unix time.", "zone"),
+
+		copies:    desc("secondary_zones", "Zones that are taken from primaries, by state: serving, failing (served, but no primary can be asked), expired, waiting (nothing has come yet).", "state"),
+		exchanges: desc("transfers_total", "Transfers out, NOTIFYs in and updates, by what became of them.", "kind"),
+		expires:   desc("zone_expires_seconds", "Time until a zone that is taken from primaries expires, unless one confirms it; negative: it has; left out if there are very many zones.", "zone"),
 
 		reloads:       desc("reloads_total", "Reloads by result: ok, broken (some zone is), failed (nothing was reloaded).", "result"),
 		lastReload:    desc("last_reload_timestamp_seconds", "When the last reload ended, in Unix time; 0 before the first."),
@@ -114,13 +127,17 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		d.requests, d.requestBytes, d.responsesSent, d.responseBytes,
 		d.types, d.features, d.rcodes, d.outcomes, d.dropped, d.errors,
 		d.truncated, d.sizes, d.durations,
-		d.tcpOpen, d.tcpLimit, d.tcpEvents, d.listeners, d.listenersWant,
+		d.tcpOpen, d.tcpLimit, d.tcpEvents, d.tlsRequests, d.tlsHandshakes, d.tlsNotAfter, d.listeners, d.listenersWant,
 		d.zones, d.broken, d.shrunk, d.loads, d.records, d.serial, d.zoneRecords, d.loaded,
+		d.copies, d.exchanges, d.expires,
 		d.reloads, d.lastReload, d.lastReloadOK, d.build,
 		d.targets, d.turns, d.damped, d.drill, d.drains, d.names, d.failovers, d.writers, d.storeErrors, d.publications,
 		d.rate, d.capacity, d.spill, d.ramps,
 		d.isolated, d.held, d.anchors, d.probes, d.probeSeconds, d.underWay, d.targetUp, d.targetSeconds, d.targetAt,
 	} {
+		out <- desc
+	}
+	for _, desc := range d.peer.all() {
 		out <- desc
 	}
 }
@@ -132,6 +149,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.zones(s)
 	c.reloads(s)
 	c.nodes(s)
+	c.peers(s)
 	s.gauge(c.d.build, 1, c.from.Build.Version, c.from.Build.GoVersion)
 }
 
@@ -159,6 +177,11 @@ func (c *collector) traffic(s sink) {
 	}
 	s.gauge(d.tcpOpen, float64(t.TCPOpen))
 	s.gauge(d.tcpLimit, float64(t.TCPLimit))
+	if t.TLS != nil {
+		s.counter(d.tlsRequests, t.TLS.Requests)
+		s.counts(d.tlsHandshakes, t.TLS.Handshakes)
+		s.gauge(d.tlsNotAfter, float64(t.TLS.NotAfter.Unix()))
+	}
 	s.gauge(d.listeners, float64(t.ListenersRunning))
 	s.gauge(d.listenersWant, float64(t.ListenersStarted))
 }
@@ -170,6 +193,10 @@ func (c *collector) zones(s sink) {
 	s.gauge(d.shrunk, float64(z.Shrunk))
 	s.counts(d.loads, []Count{{"taken", z.Loads}, {"refused", z.Failures}})
 	s.gauge(d.records, float64(z.Records))
+	s.counts(d.exchanges, z.Exchanges)
+	for _, n := range z.Copies {
+		s.gauge(d.copies, float64(n.N), n.Label)
+	}
 	if len(z.List) > MaxZones {
 		return
 	}
@@ -177,7 +204,12 @@ func (c *collector) zones(s sink) {
 		one := &z.List[i]
 		s.gauge(d.serial, float64(one.Serial), one.Name)
 		s.gauge(d.zoneRecords, float64(one.Records), one.Name)
-		s.gauge(d.loaded, float64(one.Loaded.UnixMilli())/1e3, one.Name)
+		if !one.Loaded.IsZero() {
+			s.gauge(d.loaded, float64(one.Loaded.UnixMilli())/1e3, one.Name)
+		}
+		if !one.Expires.IsZero() {
+			s.gauge(d.expires, time.Until(one.Expires).Seconds(), one.Name)
+		}
 	}
 }
 

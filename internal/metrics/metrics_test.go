@@ -39,6 +39,7 @@ func traffic() Traffic {
 		Sizes:     []Histogram{{Label: "udp", Bounds: []float64{64, 128}, Counts: []uint64{4, 6}, Sum: 900}},
 		Durations: []Histogram{{Label: "udp", Bounds: []float64{1e-5, 1e-3}, Counts: []uint64{7, 2, 1}, Sum: 0.5}},
 		TCPOpen:   1, TCPLimit: 1024,
+		TLS:              &TLS{Requests: 2, Handshakes: []Count{{"failed", 7}}, NotAfter: time.Unix(1800000000, 0)},
 		ListenersRunning: 3, ListenersStarted: 4,
 	}
 }
@@ -169,6 +170,9 @@ func TestMetrics(t *testing.T) {
 		`geodns_tcp_connections 1`,
 		`geodns_tcp_connections_limit 1024`,
 		`geodns_tcp_connection_events_total{event="accepted"} 2`,
+		`geodns_tls_requests_total 2`,
+		`geodns_tls_handshakes_total{result="failed"} 7`,
+		`geodns_tls_certificate_expiry_timestamp_seconds 1.8e+09`,
 		`geodns_listeners_running 3`,
 		`geodns_listeners_started 4`,
 		`geodns_zones 2`,

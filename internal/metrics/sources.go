@@ -24,6 +24,9 @@ type Sources struct {
 	// Nodes is asked to list the targets one by one if there are no more than
 	// limit of them.
 	Nodes func(limit int) Nodes
+	// Peers is asked to list the secondaries one by one if there are no more than
+	// limit of them; nil: none are watched.
+	Peers func(limit int) Peers
 	Build Build
 }
 
@@ -44,8 +47,18 @@ type Traffic struct {
 
 	TCPOpen, TCPLimit int // connections now, and at most
 
+	// TLS is nil if it is spoken nowhere.
+	TLS *TLS
+
 	// Listeners are the loops that read the sockets.
 	ListenersRunning, ListenersStarted int
+}
+
+// TLS is what there was over TLS; all of it counts as TCP, too.
+type TLS struct {
+	Requests   uint64
+	Handshakes []Count   // by result
+	NotAfter   time.Time // when the certificate expires
 }
 
 // Count is a value with its label.
@@ -81,6 +94,11 @@ type Zones struct {
 	// Since the start: versions that were taken, and that were not.
 	Loads, Failures uint64
 	List            []Zone
+	// Copies are the zones that are taken from primaries, by state.
+	Copies []Count
+	// Exchanges are the transfers out, NOTIFYs in and updates since the start, by
+	// what became of them.
+	Exchanges []Count
 }
 
 // Zone is one zone that is served.
@@ -88,7 +106,9 @@ type Zone struct {
 	Name    string // with a final dot
 	Serial  uint32
 	Records int
-	Loaded  time.Time // when this version was read
+	// Loaded is when this version was read from its file, Expires when a copy is not
+	// to be served any more; the zero time: it is no such zone.
+	Loaded, Expires time.Time
 }
 
 // Reloads is what became of reloads since the start.

@@ -45,15 +45,18 @@ var mayImport = map[string][]string{
 	"internal/monitor":   {"health", "probe", "steer", "steer/record"},
 	"internal/check":     {"wire", "zone", "zonefile", "zonedir", "steer", "steer/record", "steer/positions", "geo", "geo/place", "geo/builtin", "geo/country"},
 	"internal/explain":   {"wire", "zone", "zonefile", "world", "steer", "steer/record", "geo", "geo/place", "health", "resolver"},
-	"internal/publish":   {"wire", "zone", "world", "steer", "steer/record", "live", "health"},
+	"internal/publish":   {"wire", "zone", "zonemd", "world", "steer", "steer/record", "live", "health"},
 	"internal/transfer":  {"wire", "world", "live", "server", "transfer/send", "update"},
 
 	// What goes to secondaries, and what comes from primaries.
-	"internal/transfer/send":    {"tsig", "wire", "zone"},
-	"internal/transfer/notify":  {"tsig", "wire"},
-	"internal/transfer/fetch":   {"transfer/message", "tsig", "wire", "zone"},
-	"internal/transfer/message": {"wire"},
-	"internal/transfer/refresh": {"transfer/fetch", "wire", "zone"},
+	"internal/transfer/send":     {"tsig", "wire", "zone"},
+	"internal/transfer/notify":   {"tsig", "wire"},
+	"internal/transfer/fetch":    {"transfer/message", "tsig", "wire", "zone"},
+	"internal/transfer/message":  {"wire"},
+	"internal/transfer/refresh":  {"transfer/fetch", "wire", "zone"},
+	"internal/transfer/converge": {"transfer/fetch", "wire"},
+	"internal/catalog":           {"wire", "zone"},
+	"internal/zonemd":            {"wire", "zone"},
 
 	// What changes zones by message.
 	"internal/update": {"transfer/message", "wire", "zone", "steer", "publish"},
@@ -80,7 +83,7 @@ const anything = "*"
 
 // pure packages compute: they reach no sockets, no files, no store, no log, on
 // whatever way.
-var pure = []string{"internal/wire", "internal/zone", "internal/geo/place", "internal/health", "internal/steer", "internal/world", "internal/resolver"}
+var pure = []string{"internal/wire", "internal/zone", "internal/catalog", "internal/zonemd", "internal/geo/place", "internal/health", "internal/steer", "internal/world", "internal/resolver"}
 
 // unreachable is what pure packages must not reach, by import path or by the
 // beginning of one.

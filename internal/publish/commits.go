@@ -137,6 +137,11 @@ func (p *Publisher) keep(job *commit, v Version) error {
 // Flush waits until every version that is served is kept, as far as that can be.
 func (p *Publisher) Flush() { p.commits.flush() }
 
+// Kept waits until every version of a zone that is served is kept, as far as that
+// can be: a version that others get must not be lost, since its serial would be
+// given to another one.
+func (p *Publisher) Kept(apex []byte) { p.commits.wait(apex) }
+
 // unkept tells of a version that can't be kept.
 func (p *Publisher) unkept(apex []byte, err error) {
 	if p.o.Unkept != nil {

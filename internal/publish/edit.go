@@ -19,6 +19,9 @@ type Edition struct {
 	// Changes lead to it from the version before, the SOA's among them.
 	Changes  *zone.Changeset
 	By, Note string
+	// Apart: it is not what the zone's file says, nor is that to be merged into it,
+	// so that the file is a version of its own when it is read again.
+	Apart bool
 }
 
 // Edit changes a zone: by update or command. edit gets its newest version, and
@@ -33,18 +36,28 @@ func (p *Publisher) Edit(apex []byte, origin Origin, edit func(cur *zone.Zone) [
 	if s == nil || s.Zone == nil {
 		return ErrNotServed
 	}
+	if p.versions != nil {
+		p.commits.wait(apex) // edit may look at what is kept
+	}
 	editions := edit(s.Zone)
 	if len(editions) == 0 {
 		return nil
 	}
-	next := editions[len(editions)-1].Zone
+	last := &editions[len(editions)-1]
+	next, err := p.seal(last.Zone, last.Changes)
+	if err != nil {
+		return err
+	}
+	last.Zone = next
 	program, err := p.programFor(next, s.Steering, editions)
 	if err != nil {
 		return err
 	}
 	if p.versions != nil {
-		p.commits.wait(apex)
-		_, source, _ := p.versions.Last(apex)
+		source := Source(0)
+		if !last.Apart {
+			_, source, _ = p.versions.Last(apex)
+		}
 		if err := p.versions.Keep(apex, source, versionsOf(s.Zone, origin, editions)); err != nil {
 			return err
 		}
@@ -103,11 +116,11 @@ func concernSteering(z *zone.Zone, editions []Edition) bool {
 	return false
 }
 
-// Install serves a version that came by transfer, kept first. changes lead to it
+// Install serves a version that did not come by a file, kept first. changes lead to it
 // from the version that is served; nil: it came as a whole. The zone's steering
 // is compiled for it; where that has a problem, tell hears of it, and the zone is
 // served with what steering it had, or none.
-func (p *Publisher) Install(z *zone.Zone, changes []*zone.Changeset, by string, tell func([]steer.Problem)) error {
+func (p *Publisher) Install(z *zone.Zone, changes []*zone.Changeset, origin Origin, by string, tell func([]steer.Problem)) error {
 	apex := z.Apex()
 	defer p.locks.lock(apex)()
 	cur := p.Serving(apex)
@@ -115,7 +128,7 @@ func (p *Publisher) Install(z *zone.Zone, changes []*zone.Changeset, by string, 
 	if len(problems) > 0 && tell != nil {
 		tell(problems)
 	}
-	if err := p.keepInstalled(z, cur, changes, by); err != nil {
+	if err := p.keepInstalled(z, cur, changes, Version{To: z.Serial(), At: time.Now(), Origin: origin, By: by}); err != nil {
 		return err
 	}
 	p.publish([]Change{{Apex: apex, Zone: z, Steering: program}})
@@ -123,12 +136,11 @@ func (p *Publisher) Install(z *zone.Zone, changes []*zone.Changeset, by string, 
 	return nil
 }
 
-func (p *Publisher) keepInstalled(z, cur *zone.Zone, changes []*zone.Changeset, by string) error {
+func (p *Publisher) keepInstalled(z, cur *zone.Zone, changes []*zone.Changeset, v Version) error {
 	if p.versions == nil {
 		return nil
 	}
 	p.commits.wait(z.Apex())
-	v := Version{To: z.Serial(), At: time.Now(), Origin: FromTransfer, By: by}
 	if cur == nil || len(changes) == 0 {
 		v.From = v.To
 		return p.versions.KeepWhole(z, 0, v)

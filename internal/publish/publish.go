@@ -66,6 +66,9 @@ type Options struct {
 	// whether the zone takes updates, so that its file is but its seed.
 	Serial func(apex []byte) SerialPolicy
 	Takes  func(apex []byte) bool
+	// Seal, if not nil, reports whether a zone of ours carries a digest that we
+	// make (RFC 8976).
+	Seal func(apex []byte) bool
 	// Copy, if not nil, reports whether a zone is taken from another server.
 	Copy func(apex []byte) bool
 	// Committed, if not nil, hears of versions that are served, and kept, if
@@ -110,12 +113,21 @@ func (p *Publisher) Compile(z *zone.Zone, others map[string]*zone.Zone) (*steer.
 }
 
 func (p *Publisher) compile(z *zone.Zone, others map[string]*zone.Zone) (*steer.Program, []steer.Problem) {
-	return steer.Compile(z, steer.Options{Rankings: p.rankings, With: func(apex []byte) *zone.Zone {
+	o := steer.Options{Rankings: p.rankings, With: func(apex []byte) *zone.Zone {
 		if z := others[string(apex)]; z != nil {
 			return z
 		}
 		return p.Serving(apex)
-	}})
+	}}
+	if o.Lenient = p.o.Copy != nil && p.o.Copy(z.Apex()); o.Lenient {
+		o.Last = func(owner []byte) string {
+			if s := p.live.Load().Zones.Get(z.Apex()); s != nil && s.Steering != nil {
+				return s.Steering.TextOf(owner)
+			}
+			return ""
+		}
+	}
+	return steer.Compile(z, o)
 }
 
 // Publish makes the changes, all at once. Zones are files' versions: they get the

@@ -22,13 +22,26 @@ type settled struct {
 	fresh bool
 }
 
-// settle numbers the version that a file makes. The zone's lock is held.
+// settle numbers the version that a file makes, and seals it. The zone's lock is
+// held.
 func (p *Publisher) settle(ch *Change) (settled, error) {
+	s, err := p.number(ch)
+	if err != nil || s.next == s.from {
+		return s, err
+	}
+	s.next, err = p.seal(s.next, s.changes)
+	return s, err
+}
+
+func (p *Publisher) number(ch *Change) (settled, error) {
 	cur := p.Serving(ch.Apex)
 	if p.takes(ch.Apex) {
 		return p.merge(cur, ch)
 	}
-	z, err := p.overlay(ch.Zone, ch.Steering)
+	z, err := p.unsealed(ch.Zone)
+	if err == nil {
+		z, err = p.overlay(z, ch.Steering)
+	}
 	if err != nil {
 		return settled{}, err
 	}
@@ -42,7 +55,11 @@ func (p *Publisher) settle(ch *Change) (settled, error) {
 	if err != nil {
 		return settled{}, err
 	}
-	changes := zone.Diff(cur, same)
+	plain, err := p.unsealed(cur)
+	if err != nil {
+		return settled{}, err
+	}
+	changes := zone.Diff(plain, same)
 	if changes.Empty() {
 		return settled{next: cur, from: cur}, nil
 	}

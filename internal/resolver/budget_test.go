@@ -139,6 +139,7 @@ var loads = []load{
 	{"refused", "plain", plain("host%d.elsewhere.", dns.TypeA), false, resolver.NotOurs, "REFUSED 0 0 0"},
 	{"formerr", "plain", malformed, false, 0, "FORMERR 0 0 0"},
 	{"ecs", "plain", withECS, false, resolver.Answered, "NOERROR aa 1 0 0"},
+	{"version", "plain", func(i int) *dns.Msg { return versioned(plain("host%d.example.", dns.TypeA)(i)) }, false, resolver.Answered, "NOERROR aa 1 0 0"},
 	{"dnssec", "nsec", secure("host%d.example.", dns.TypeA), false, resolver.Answered, "NOERROR aa 2 0 0"},
 	{"dnssec-nxdomain", "nsec", secure("nohost%d.example.", dns.TypeA), false, resolver.NXDomain, "NXDOMAIN aa 0 6 0"},
 	{"dnssec-nodata", "nsec", secure("host%d.example.", dns.TypeMX), false, resolver.NoData, "NOERROR aa 0 4 0"},

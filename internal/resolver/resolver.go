@@ -145,6 +145,11 @@ func (v *Resolver) query() Outcome {
 	if v.steering != nil {
 		v.readyChooser()
 	}
+	if v.q.EDNS.Version {
+		// RFC 9660 2.1: of the zone that encloses the name that was asked, which is
+		// the one that answers: aliases are not followed out of it.
+		v.r.HasVersion, v.r.ZoneLabels, v.r.ZoneSerial = true, uint8(v.z.Labels()), v.z.Serial()
+	}
 	// RFC 1034 6.2: an answer of class ANY is never authoritative.
 	v.r.AA = v.q.Class == wire.ClassIN
 	o := v.follow()

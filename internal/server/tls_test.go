@@ -314,7 +314,10 @@ func TestTLSSlowReader(t *testing.T) {
 // The limits are those of TCP, and for both together.
 func TestTLSLimits(t *testing.T) {
 	s := startTLS(t, Limits{TCPPerClient: 2, TCPQueries: 3}, nil, loopback4)
-	plain, c := dial(t, s.Addrs()[0]), dialTLS(t, s.TLSAddrs()[0])
+	plain := dial(t, s.Addrs()[0])
+	plain.write(framed(query(1)))
+	plain.expect(query(1)) // else others, by another socket, could be first
+	c := dialTLS(t, s.TLSAddrs()[0])
 	expectRefused(t, s.TLSAddrs()[0])
 	expectRefused(t, s.Addrs()[0])
 	for id := range uint16(3) {

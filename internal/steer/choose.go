@@ -113,7 +113,7 @@ func (c *Chooser) Address(m *Moment, r *Rule, f Family, t *Trace) Result {
 	}
 	// A failover none of whose steps has a record of this family.
 	res.Stage, res.Scope = Nothing, 0
-	if r.unled(m) && r.holdsFamily(&r.steps[0], f) {
+	if r.blocked || r.unled(m) && r.holdsFamily(&r.steps[0], f) {
 		res.Stage = NoWriter
 	}
 	return res

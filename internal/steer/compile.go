@@ -42,6 +42,9 @@ type Options struct {
 	Rankings *Rankings
 	// Lenient is for zones that came by transfer or update: see record.Origin.
 	Lenient bool
+	// Last, with Lenient, is the text of the policy that served an owner (below
+	// the apex) before; "": none did.
+	Last func(owner []byte) string
 	// Advise adds warnings of what works, though perhaps not as it was meant.
 	// The Program is then to be read, not to be served by: it ranks no sites.
 	Advise bool
@@ -97,8 +100,15 @@ func Compile(z *zone.Zone, o Options) (*Program, []Problem) {
 		return nil, c.problems
 	}
 	c.own = c.declarations(z, true)
+	if o.Lenient {
+		c.forgive(0)
+	}
 	for i := range c.steers {
-		c.steer(&c.steers[i])
+		if o.Lenient {
+			c.lenient(&c.steers[i])
+		} else {
+			c.steer(&c.steers[i])
+		}
 	}
 	if c.failed {
 		return nil, c.problems

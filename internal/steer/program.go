@@ -106,6 +106,9 @@ type Rule struct {
 	lastResort [families][]byte
 	lastHost   []byte // wire form
 
+	// blocked: the policy could not be compiled, and answers nothing.
+	blocked bool
+
 	next *Rule // of the same owner, for other types
 }
 

@@ -23,6 +23,9 @@ type Options struct {
 	// Zone returns the rules of the zone of an apex (wire form, lower case), nil:
 	// nobody may do anything with it. What it returns does not change.
 	Zone func(apex []byte) *Zone
+	// Kept, if not nil, waits until the versions of a zone that are served are
+	// kept, with what led to them.
+	Kept func(apex []byte)
 	// Notified is told that a primary has announced a version of a zone that is
 	// taken from it: its serial, if it was said.
 	Notified func(apex []byte, from netip.Addr, serial *uint32)
@@ -128,6 +131,9 @@ func (e *Exchanger) transfer(x *server.Exchange, apex []byte) {
 	case s.Zone == nil:
 		e.deny(x, apex, wire.RcodeServFail, "the zone can't be served now")
 		return
+	}
+	if e.o.Kept != nil {
+		e.o.Kept(apex)
 	}
 	req := &send.Request{Message: x.Msg, Query: x.Query, Zone: s.Zone, Session: x.Session, UDP: !x.TCP, Strip: strip}
 	if !x.TCP {

@@ -29,6 +29,7 @@ func TestForm(t *testing.T) {
 	for _, test := range []form{
 		{"class IN", in(a, wire.ClassIN, 0), wire.RcodeNXRRSet},
 		{"class IN, TTL", in(a, wire.ClassIN, 1), wire.RcodeFormErr},
+		{"class IN, TTL too large", in(a, wire.ClassIN, 1<<32-1), wire.RcodeFormErr},
 		{"class IN, ANY", in(bare(wire.TypeANY), wire.ClassIN, 0), wire.RcodeFormErr},
 		{"class IN, AXFR", in(bare(wire.TypeAXFR), wire.ClassIN, 0), wire.RcodeFormErr},
 		{"class IN, without data", in(bare(wire.TypeA), wire.ClassIN, 0), wire.RcodeFormErr},

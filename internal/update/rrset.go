@@ -14,9 +14,11 @@ type rrset struct {
 	old, ttl     uint32 // the TTL that it had, and that it has
 	records      []record
 	count        int // of records that are there
-	// places is where each record is, by its key, if there are many: so that n
-	// changes of a set of n records cost n, not its square.
+	// places is where each record is, by its key, if there are many that were looked
+	// through often (scans): so that n changes of a set of n records cost n, not its
+	// square, and one change costs no map.
 	places map[string]int
+	scans  int
 }
 
 // record is one that was there, or is, or both. What was and what is differ by the
@@ -26,8 +28,12 @@ type record struct {
 	was, is  bool
 }
 
-// longSet is up to how many records a set is looked through.
-const longSet = 16
+const (
+	// longSet is up to how many records a set is always looked through.
+	longSet = 16
+	// maxScans is how often a longer one is before its keys are kept.
+	maxScans = 8
+)
 
 // load takes an RRset of a zone apart.
 func load(from *zone.RRset) rrset {
@@ -70,24 +76,30 @@ func key(t wire.Type, data []byte) string {
 
 // find is where a record is, or was; -1: nowhere.
 func (s *rrset) find(data []byte) int {
-	if len(s.records) <= longSet {
-		for i := range s.records {
-			if zone.SameData(s.typ, s.records[i].any(), data) {
-				return i
-			}
+	if len(s.records) > longSet && s.scans >= maxScans {
+		if s.places == nil {
+			s.index()
+		}
+		if i, ok := s.places[key(s.typ, data)]; ok {
+			return i
 		}
 		return -1
 	}
-	if s.places == nil {
-		s.places = make(map[string]int, len(s.records)+1)
-		for i := range s.records {
-			s.places[key(s.typ, s.records[i].any())] = i
+	s.scans++
+	for i := range s.records {
+		if zone.SameData(s.typ, s.records[i].any(), data) {
+			return i
 		}
 	}
-	if i, ok := s.places[key(s.typ, data)]; ok {
-		return i
-	}
 	return -1
+}
+
+// index notes the keys of all records.
+func (s *rrset) index() {
+	s.places = make(map[string]int, len(s.records)+1)
+	for i := range s.records {
+		s.places[key(s.typ, s.records[i].any())] = i
+	}
 }
 
 // add adds a record, which takes the place of those that can't be beside it (RFC
@@ -125,7 +137,7 @@ const (
 
 func (s *rrset) dropService(data []byte) {
 	for i := range s.records {
-		if r := &s.records[i]; r.is && bytes.Equal(r.now[:serviceLen], data[:serviceLen]) {
+		if r := &s.records[i]; bytes.Equal(r.any()[:serviceLen], data[:serviceLen]) {
 			s.remove(r)
 		}
 	}

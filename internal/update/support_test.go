@@ -236,12 +236,3 @@ func checkChanges(t fataler, c *zone.Changeset) {
 		}
 	}
 }
-
-func unpack(t *testing.T, m *dns.Msg) []byte {
-	t.Helper()
-	b, err := m.Pack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}

@@ -9,6 +9,7 @@ const (
 	optKeepalive = 11 // RFC 7828
 	optPadding   = 12 // RFC 7830
 	optEDE       = 15 // RFC 8914
+	optVersion   = 19 // ZONEVERSION, RFC 9660
 )
 
 // The families of ECS (RFC 7871 6, IANA Address Family Numbers).
@@ -40,6 +41,7 @@ type EDNS struct {
 	Keepalive bool // only over TCP
 	Expire    bool
 	Padding   bool
+	Version   bool   // the zone's is wanted: ZONEVERSION
 	Size      uint16 // the UDP payload that the client takes, at least MinUDPSize
 	ECS       ECS
 }
@@ -86,6 +88,9 @@ func (e *EDNS) option(code uint16, data []byte, tcp bool) bool {
 		e.Padding = true
 	case optExpire:
 		e.Expire = true
+	case optVersion:
+		// RFC 9660 3.1: empty in a query; whatever else there is, is ignored.
+		e.Version = true
 	case optCookie:
 		// RFC 7873 5.2.2: a client cookie of 8 octets, then none or a server
 		// cookie of 8 to 32.

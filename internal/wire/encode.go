@@ -283,6 +283,9 @@ func optLen(q *Query, r *Reply, x *Response) int {
 	if e.Keepalive {
 		n += 6
 	}
+	if e.Version && r.HasVersion {
+		n += 10
+	}
 	if r.HasEDE {
 		n += 6 + len(r.EDEText)
 	}
@@ -314,6 +317,12 @@ func (e *Encoder) opt(q *Query, r *Reply, x *Response, n int) {
 	if q.EDNS.Keepalive {
 		e.option(optKeepalive, 2)
 		e.msg = append(e.msg, byte(x.Keepalive>>8), byte(x.Keepalive))
+	}
+	if q.EDNS.Version && r.HasVersion {
+		// RFC 9660 2.1: LABELCOUNT, TYPE 0 (SOA-SERIAL), VERSION.
+		e.option(optVersion, 6)
+		v := r.ZoneSerial
+		e.msg = append(e.msg, r.ZoneLabels, 0, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 	}
 	if r.HasEDE {
 		e.option(optEDE, 2+len(r.EDEText))

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,6 +137,9 @@ func drawSample(t *rapid.T) *sample {
 		if rapid.Bool().Draw(t, "ask nsid") {
 			options += option(3, "")
 		}
+		if rapid.Bool().Draw(t, "ask version") {
+			options += option(19, "")
+		}
 		s.req = append(s.req, opt(0, 0, options)...)
 	}
 	if verdict := s.query.Parse(s.req, false); verdict != wire.Accept {
@@ -154,6 +158,7 @@ func drawSample(t *rapid.T) *sample {
 	if rapid.Bool().Draw(t, "ede") {
 		r.SetEDE(wire.EDEOther, strings.Repeat("e", rapid.IntRange(0, 200).Draw(t, "ede text")))
 	}
+	r.HasVersion, r.ZoneLabels, r.ZoneSerial = rapid.Bool().Draw(t, "version"), 1, rapid.Uint32().Draw(t, "serial")
 	s.resp = wire.Response{UDPSize: 1232, NSID: bytes.Repeat([]byte("n"), rapid.SampledFrom([]int{0, 4, 300}).Draw(t, "nsid"))}
 	return s
 }
@@ -194,6 +199,9 @@ func (s *sample) check(t *rapid.T, msg []byte, limit int, fits bool) {
 	if (m.IsEdns0() != nil) != s.query.EDNS.Present {
 		t.Fatalf("OPT: %v", m.IsEdns0())
 	}
+	if got, want := zoneVersion(m), s.query.EDNS.Version && s.reply.HasVersion; (got != nil) != want || want && (got.LabelCount != 1 || got.Type != 0 || got.Version != string(binary.BigEndian.AppendUint32(nil, s.reply.ZoneSerial))) {
+		t.Fatalf("ZONEVERSION: %+v", got)
+	}
 	if rcode := int(s.reply.Rcode); m.Authoritative != s.reply.AA || m.Rcode != rcode && (m.IsEdns0() != nil || m.Rcode != rcode&15) {
 		t.Fatalf("header %+v", m.MsgHdr)
 	}
@@ -219,6 +227,18 @@ func (s *sample) check(t *rapid.T, msg []byte, limit int, fits bool) {
 	if m.Truncated != missing {
 		t.Fatalf("TC is %t", m.Truncated)
 	}
+}
+
+// zoneVersion is the ZONEVERSION option of a message.
+func zoneVersion(m *dns.Msg) *dns.EDNS0_ZONEVERSION {
+	if o := m.IsEdns0(); o != nil {
+		for _, option := range o.Option {
+			if v, ok := option.(*dns.EDNS0_ZONEVERSION); ok {
+				return v
+			}
+		}
+	}
+	return nil
 }
 
 func sameRecords(a, b []record) bool {

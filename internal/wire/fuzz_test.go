@@ -86,7 +86,7 @@ func compareParsed(t *testing.T, q *wire.Query, m *dns.Msg) {
 	has := func(code uint16) bool {
 		return slices.ContainsFunc(o.Option, func(o dns.EDNS0) bool { return o.Option() == code })
 	}
-	if has(dns.EDNS0NSID) != e.NSID || has(dns.EDNS0COOKIE) != e.Cookie || has(dns.EDNS0EXPIRE) != e.Expire || has(dns.EDNS0SUBNET) != e.ECS.Present || e.Keepalive && !has(dns.EDNS0TCPKEEPALIVE) {
+	if has(dns.EDNS0NSID) != e.NSID || has(dns.EDNS0COOKIE) != e.Cookie || has(dns.EDNS0EXPIRE) != e.Expire || has(dns.EDNS0ZONEVERSION) != e.Version || has(dns.EDNS0SUBNET) != e.ECS.Present || e.Keepalive && !has(dns.EDNS0TCPKEEPALIVE) {
 		t.Fatalf("OPT: %v, %+v", o, e)
 	}
 	i := slices.IndexFunc(o.Option, func(o dns.EDNS0) bool { return o.Option() == dns.EDNS0SUBNET })

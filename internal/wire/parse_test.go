@@ -127,6 +127,8 @@ func TestParse(t *testing.T) {
 		{"NSID", withOption(option(3, "")), false, wire.Accept, 0, true},
 		{"NSID with data", withOption(option(3, "x")), false, wire.Accept, 0, true},
 		{"EXPIRE", withOption(option(9, "")), false, wire.Accept, 0, true},
+		{"ZONEVERSION", withOption(option(19, "")), false, wire.Accept, 0, true},
+		{"ZONEVERSION with a payload", withOption(option(19, "\x01")), false, wire.Accept, 0, true},
 		{"keepalive over UDP", withOption(option(11, "xxx")), false, wire.Accept, 0, true},
 		{"keepalive over TCP", withOption(option(11, "")), true, wire.Accept, 0, true},
 		{"keepalive with a time over TCP", withOption(option(11, "\x00\x64")), true, wire.Reject, wire.RcodeFormErr, true},
@@ -194,7 +196,7 @@ func checkReply(t *testing.T, name, req string, res []byte, opt bool) {
 
 // TestParsed: what Parse makes of a question.
 func TestParsed(t *testing.T) {
-	msg := append(header(0x0100, 1, 0, 0, 1), askA+opt(0, 0x80, option(3, "")+option(9, "")+option(11, "")+option(8, "\x00\x02\x14\x00\x20\x01\x10"))...)
+	msg := append(header(0x0100, 1, 0, 0, 1), askA+opt(0, 0x80, option(3, "")+option(9, "")+option(11, "")+option(19, "")+option(8, "\x00\x02\x14\x00\x20\x01\x10"))...)
 	for _, tcp := range []bool{false, true} {
 		q, verdict, _ := reply(t, msg, tcp)
 		if verdict != wire.Accept || q.ID != 0x1234 || !q.RD || q.Opcode != wire.OpcodeQuery || q.Type != 1 || q.Class != 1 ||
@@ -202,7 +204,7 @@ func TestParsed(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 		e := &q.EDNS
-		if !e.Present || !e.DO || !e.NSID || !e.Expire || e.Cookie || e.Keepalive != tcp || e.Size != 4096 {
+		if !e.Present || !e.DO || !e.NSID || !e.Expire || !e.Version || e.Cookie || e.Keepalive != tcp || e.Size != 4096 {
 			t.Errorf("TCP %t: %+v", tcp, e)
 		}
 		if c := e.ECS; !c.Present || c.Family != wire.FamilyIPv6 || c.Source != 20 || c.Addr != [16]byte{0x20, 1, 0x10} {
@@ -228,6 +230,7 @@ func TestOptions(t *testing.T) {
 		{"NSID", option(3, ""), false, option(3, "here")},
 		{"NSID twice", option(3, "") + option(3, ""), false, option(3, "here")},
 		{"EXPIRE: only secondaries know", option(9, ""), false, ""},
+		{"ZONEVERSION: no zone answered", option(19, ""), false, ""},
 		{"COOKIE: not supported", option(10, "8 octets"), false, ""},
 		{"keepalive over UDP", option(11, ""), false, ""},
 		{"keepalive over TCP", option(11, ""), true, option(11, "\x00\x64")},

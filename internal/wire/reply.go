@@ -34,6 +34,12 @@ type Reply struct {
 	HasEDE  bool
 	EDE     uint16
 	EDEText string
+	// HasVersion: the answer is of the zone whose name is the last ZoneLabels labels
+	// of what was asked, the root not counted, at serial ZoneSerial. It is sent when
+	// asked for (RFC 9660).
+	HasVersion bool
+	ZoneLabels uint8
+	ZoneSerial uint32
 	// Scope is the prefix length for which the answer holds (RFC 7871 7.2.1).
 	Scope uint8
 	// TSIGError answers a TSIG that was not accepted, without signing
@@ -62,7 +68,7 @@ func NewReply() *Reply {
 func (r *Reply) Reset() {
 	r.Rcode, r.AA, r.TC, r.Class, r.Required = RcodeNoError, false, false, ClassIN, 0
 	r.Answer, r.Authority, r.Additional, r.scratch = r.Answer[:0], r.Authority[:0], r.Additional[:0], r.scratch[:0]
-	r.HasEDE, r.EDE, r.EDEText, r.Scope, r.TSIGError = false, 0, "", 0, 0
+	r.HasEDE, r.EDE, r.EDEText, r.Scope, r.TSIGError, r.HasVersion = false, 0, "", 0, 0, false
 }
 
 // Scratch returns n octets that live until the next Reset, or nil when too

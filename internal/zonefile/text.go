@@ -2,6 +2,7 @@ package zonefile
 
 import (
 	"encoding/hex"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,17 @@ func AppendRR(dst []byte, rr *wire.RR) []byte {
 	dst = strconv.AppendUint(dst, uint64(rr.TTL), 10)
 	dst = append(append(dst, "\tIN\t"...), TypeString(rr.Type)...)
 	dst = append(dst, '\t')
+	return appendData(dst, rr)
+}
+
+// appendData appends a record's data as text.
+func appendData(dst []byte, rr *wire.RR) []byte {
+	switch {
+	case rr.Type == wire.TypeA && len(rr.Data) == 4:
+		return netip.AddrFrom4([4]byte(rr.Data)).AppendTo(dst)
+	case rr.Type == wire.TypeAAAA && len(rr.Data) == 16:
+		return netip.AddrFrom16([16]byte(rr.Data)).AppendTo(dst)
+	}
 	if text, ok := ownForm(rr); ok {
 		return append(dst, text...)
 	}

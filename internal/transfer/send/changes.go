@@ -166,7 +166,7 @@ func (t *stream) half(list []wire.RR) error {
 		return err
 	}
 	for i := range list {
-		if rr := &list[i]; rr.Type != wire.TypeSOA && !t.hides(rr.Owner) {
+		if rr := &list[i]; rr.Type != wire.TypeSOA && !t.hides(rr.Owner, rr.Type) {
 			if err := t.record(rr); err != nil {
 				return err
 			}

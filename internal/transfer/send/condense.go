@@ -38,7 +38,7 @@ func newCondensed(most, apex int) *condensed {
 }
 
 // take adds a change, but for records whose owners are hidden.
-func (d *condensed) take(c *Change, hides func(owner []byte) bool) error {
+func (d *condensed) take(c *Change, hides func(owner []byte, typ wire.Type) bool) error {
 	old, err := soaOf(c.Del)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (d *condensed) take(c *Change, hides func(owner []byte) bool) error {
 		for i := range half.list {
 			rr := &half.list[i]
 			switch {
-			case rr.Type == wire.TypeSOA || hides(rr.Owner):
+			case rr.Type == wire.TypeSOA || hides(rr.Owner, rr.Type):
 			case d.tooMany:
 				d.octets += d.size(rr)
 			default:

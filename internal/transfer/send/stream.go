@@ -157,7 +157,7 @@ func (t *stream) whole() error {
 	err := t.record(&t.soa)
 	apex := t.req.Zone.Apex()
 	for it := t.req.Zone.ApexNode().All(); err == nil && it.Next(); {
-		if it.Set.Type != wire.TypeSOA {
+		if it.Set.Type != wire.TypeSOA && !t.hides(apex, it.Set.Type) {
 			err = t.set(apex, &it.Set)
 		}
 	}
@@ -165,7 +165,7 @@ func (t *stream) whole() error {
 		return err
 	}
 	t.req.Zone.Each(func(owner []byte, s *zone.RRset) bool {
-		if len(owner) == len(apex) || t.hides(owner) {
+		if len(owner) == len(apex) || t.hides(owner, s.Type) {
 			return true
 		}
 		err = t.set(owner, s)
@@ -180,9 +180,13 @@ func (t *stream) whole() error {
 	return t.flush()
 }
 
-// hides reports whether an owner is left out.
-func (t *stream) hides(owner []byte) bool {
-	return t.hidden != nil && t.hidden(owner[:len(owner)-len(t.soa.Owner)])
+// typeZONEMD is a digest of the whole zone (RFC 8976 2.1).
+const typeZONEMD wire.Type = 63
+
+// hides reports whether a record is left out: one of a hidden name, and, beside
+// those, the digest that they are part of.
+func (t *stream) hides(owner []byte, typ wire.Type) bool {
+	return t.hidden != nil && (typ == typeZONEMD || t.hidden(owner[:len(owner)-len(t.soa.Owner)]))
 }
 
 // alone sends nothing but the SOA.
