@@ -29,6 +29,15 @@ func (d *instance) nodes(all bool) control.Nodes {
 	for i := range list {
 		n.Drains = append(n.Drains, drainOf(&list[i], now))
 	}
+	// What zones bring with them, and what was commanded here alone, are told
+	// apart: another server may not know of the latter.
+	foreign := d.drains.Foreign()
+	for i := range foreign {
+		f := drainOf(&foreign[i], now)
+		f.Primary = true
+		n.Drains = append(n.Drains, f)
+	}
+	list = append(list, foreign...)
 	targets, counts := d.monitor.Targets(limit)
 	n.TargetsAll = counts.Targets
 	n.Counts = control.Counts{

@@ -50,9 +50,12 @@ func drainLine(d *control.Drain, now time.Time) string {
 	if d.Zone != "" {
 		text += " of " + d.Zone
 	}
-	if d.Active {
+	switch {
+	case d.Active && d.Primary:
+		text += " is drained, as the zone's primary says"
+	case d.Active:
 		text += " is drained, by command"
-	} else {
+	default:
 		text += " will be drained"
 	}
 	text += spanText(d, "drain", now)

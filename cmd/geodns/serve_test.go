@@ -112,11 +112,7 @@ func startSite(t *testing.T, more string) *site {
 // more, and with further files: their names and texts.
 func startSiteWith(t *testing.T, more string, files ...[2]string) *site {
 	t.Helper()
-	dir := t.TempDir()
-	s := &site{t: t, dir: dir, config: filepath.Join(dir, "geodns.yaml"), log: &lockedBuffer{}}
-	if err := os.Mkdir(filepath.Join(dir, "zones"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	s := newSite(t)
 	s.write("zones/a.example.zone", zoneText(1, 5))
 	for _, f := range files {
 		s.write(f[0], f[1])
@@ -126,6 +122,17 @@ func startSiteWith(t *testing.T, more string, files ...[2]string) *site {
 	}
 	s.write("geodns.yaml", fmt.Sprintf("listen: [%q]\n%s", freePort(t), more))
 	s.begin()
+	return s
+}
+
+// newSite is one without a configuration, which does not run yet.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{t: t, dir: dir, config: filepath.Join(dir, "geodns.yaml"), log: &lockedBuffer{}}
+	if err := os.Mkdir(filepath.Join(dir, "zones"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 

@@ -30,6 +30,7 @@ func (d *instance) startHTTP() {
 	}
 	registry := metrics.NewRegistry(metrics.Sources{
 		Traffic: d.traffic, Zones: d.zoneSums, Reloads: d.history.metrics, Nodes: d.nodeMetrics, Build: build(),
+		Peers: peerMetricsReader(d.sync.watcher),
 	})
 	s, err := metrics.Listen(d.cfg.HTTP, metrics.Endpoints{
 		Metrics: registry, Health: d.health, Ready: d.reasons, Version: thisVersion(), Log: d.log,
@@ -55,7 +56,8 @@ func (d *instance) startControl() {
 	s, err := control.Listen(d.cfg.Control, control.Handlers{
 		Status: d.status, Zones: d.zoneStates,
 		Reload: d.commanded, ReloadZone: d.reloadZone, Explain: d.explained,
-		Drain: d.drain, Undrain: d.undrain, Failback: d.failback, Drills: d.drillHandlers(), Versions: d.versionHandlers(), Log: d.log,
+		Drain: d.drain, Undrain: d.undrain, Failback: d.failback, Drills: d.drillHandlers(), Versions: d.versionHandlers(),
+		Peers: peersReader(d.sync.watcher), Log: d.log,
 	})
 	if err != nil {
 		remedy := `set control: in the configuration to another path, or to "" for none`

@@ -14,6 +14,8 @@ import (
 	"geodns/internal/publish"
 	"geodns/internal/steer"
 	"geodns/internal/transfer"
+	"geodns/internal/transfer/converge"
+	"geodns/internal/transfer/fetch"
 	"geodns/internal/transfer/notify"
 	"geodns/internal/transfer/refresh"
 	"geodns/internal/transfer/send"
@@ -31,6 +33,7 @@ type syncing struct {
 	notifier  *notify.Notifier
 	refresher *refresh.Refresher
 	updater   *update.Updater
+	watcher   *converge.Watcher
 
 	// config is the configuration that is followed: the last one that was read.
 	config atomic.Pointer[config.Config]
@@ -204,6 +207,7 @@ func (d *instance) applySync(cfg *config.Config) error {
 		return err
 	}
 	d.sync.config.Store(cfg)
+	d.sync.watcher.Renew()
 	d.commandsChanged()
 	d.catalogsChanged()
 	return nil
@@ -236,6 +240,13 @@ func (d *instance) startSync() {
 		Log:      d.log,
 	})
 	s.refresher = refresh.New(d.refreshOptions())
+	s.watcher = converge.New(converge.Options{
+		Peers: d.watchedOf, Log: d.log,
+		Serial: func(ctx context.Context, p converge.Peer, apex []byte) (uint32, error) {
+			seen, err := fetch.Serial(ctx, fetch.Primary{Addr: p.Addr, Key: p.Key, Source: d.sourceFor(p.Addr.Addr().Is6())}, apex, s.keys.Load())
+			return seen.Serial, err
+		},
+	})
 }
 
 // runSync asks and tells other servers until the context ends.
@@ -243,6 +254,10 @@ func (d *instance) runSync(ctx context.Context) {
 	s := &d.sync
 	d.beside.Go(func() { s.notifier.Run(ctx) })
 	d.beside.Go(func() { s.refresher.Run(ctx) })
+	d.beside.Go(func() {
+		d.publisher.Flush() // what is new since the start is timed, not what was found
+		s.watcher.Run(ctx)
+	})
 	d.beside.Go(func() {
 		for {
 			select {
@@ -286,6 +301,7 @@ func (d *instance) committed(z *zone.Zone) {
 	if peers := d.toldOf(z); len(peers) > 0 {
 		s.notifier.Notify(z.Apex(), publish.SOA(z), peers)
 	}
+	s.watcher.Published(z.Apex(), z.Serial())
 	if !s.rules.Load().secondary(z.Apex()) {
 		return
 	}
@@ -302,6 +318,19 @@ func (d *instance) committed(z *zone.Zone) {
 		d.catalogsChanged()
 	}
 	d.drains.SetForeign(name, publish.DrainsOf(program, name))
+}
+
+// watchedOf are those whose copies of a zone of ours are watched: who is told of
+// it.
+func (d *instance) watchedOf(apex []byte) (list []converge.Peer) {
+	z := d.publisher.Serving(apex)
+	if z == nil || d.sync.rules.Load().secondary(apex) {
+		return nil
+	}
+	for _, p := range d.toldOf(z) {
+		list = append(list, converge.Peer{Addr: p.Addr, Key: p.Key})
+	}
+	return list
 }
 
 // toldOf are who is told of a zone's versions: those whom the configuration

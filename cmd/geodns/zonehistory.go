@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -131,8 +132,13 @@ func (d *instance) zoneChange(name string, serial uint32) (control.ZoneChange, e
 	return out, err
 }
 
-// recordLines are the first records of a list, a line of a master file each.
+// recordLines are the first records of a list, a line of a master file each, in the
+// order in which zones are exported.
 func recordLines(list []wire.RR, most int) []string {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b wire.RR) int {
+		return cmp.Or(cmp.Compare(min(rank(a.Type), 1), min(rank(b.Type), 1)), wire.CompareNames(a.Owner, b.Owner), cmp.Compare(rank(a.Type), rank(b.Type)), cmp.Compare(a.Type, b.Type))
+	})
 	lines := make([]string, 0, min(len(list), most))
 	for i := range list[:cap(lines)] {
 		lines = append(lines, strings.Replace(string(zonefile.AppendRR(nil, &list[i])), "\t", " ", 4))

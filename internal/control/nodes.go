@@ -54,10 +54,13 @@ type Drain struct {
 	Zone string `json:"zone"` // that declares it; "": all that do
 	// Active: it has begun. From is when it begins or has begun, Until when it
 	// ends; the zero time: when it is taken back.
-	Active bool      `json:"active"`
-	From   time.Time `json:"from"`
-	Until  time.Time `json:"until"`
-	Reason string    `json:"reason"`
+	Active bool `json:"active"`
+	// Primary: the zone's primary says so, and this server obeys; else it was
+	// commanded here.
+	Primary bool      `json:"by-primary"`
+	From    time.Time `json:"from"`
+	Until   time.Time `json:"until"`
+	Reason  string    `json:"reason"`
 }
 
 // Records says how many records may be answered.

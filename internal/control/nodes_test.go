@@ -100,7 +100,7 @@ func TestNodesKeys(t *testing.T) {
 	}
 	const zero = `"0001-01-01T00:00:00Z"`
 	want := `{"counts":{"up":0,"down":0,"unknown":0,"refused":0,"stale":0,"joining":0,"damped":0,"probes":0},"isolation":null,` +
-		`"drains":[{"name":"","zone":"","active":false,"from":` + zero + `,"until":` + zero + `,"reason":""}],"drains-unstored":"",` +
+		`"drains":[{"name":"","zone":"","active":false,"by-primary":false,"from":` + zero + `,"until":` + zero + `,"reason":""}],"drains-unstored":"",` +
 		`"sides":[{"name":"","zone":"","types":"","step":"","first":false,"since":` + zero + `,"by":"","reason":"","held":false,"back":` + zero + `,` +
 		`"role":false,"writers":null,"alarm":` + zero + `}],"sides-all":0,"sides-unstored":"",` +
 		`"places":[{"kind":"","name":"","zone":"","drained-by":"","records":{"live":0,"drained":0,"all":0}}],"places-all":0,` +

@@ -107,6 +107,7 @@ func (p *Publisher) commit(job *commit) {
 		v.From = job.from.Serial()
 		if v.Changes = job.changes; v.Changes == nil {
 			v.Changes = zone.Diff(job.from, job.to)
+			v.Changes.SOAFirst()
 		}
 	}
 	if err := p.keep(job, v); err != nil {

@@ -131,7 +131,7 @@ func (t *secured) read(fd uintptr, b []byte) (int, syscall.Errno) {
 	switch {
 	case n > 0 || err == nil, errors.Is(err, io.EOF):
 		return n, 0 // an error comes again
-	case errors.Is(err, errNotYet):
+	case errors.Is(err, notYet{}):
 		return 0, unix.EAGAIN
 	}
 	return 0, unix.EIO
@@ -180,7 +180,7 @@ func (r *records) Read(b []byte) (int, error) {
 		case errno == unix.EINTR:
 			continue
 		case errno == unix.EAGAIN:
-			return 0, errNotYet
+			return 0, notYet{}
 		case errno != 0:
 			return 0, errno
 		case n == 0:
@@ -198,9 +198,7 @@ func (r *records) Write(b []byte) (int, error) {
 	return r.TCPConn.Write(b)
 }
 
-// errNotYet is what crypto/tls takes for a deadline that has passed.
-var errNotYet net.Error = notYet{}
-
+// notYet is an error that crypto/tls takes for a deadline that has passed.
 type notYet struct{}
 
 func (notYet) Error() string   { return "nothing has arrived yet" }

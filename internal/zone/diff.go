@@ -13,6 +13,20 @@ func Diff(old, new *Zone) *Changeset {
 	return &Changeset{Del: old.beyond(new), Add: new.beyond(old)}
 }
 
+// SOAFirst puts the SOAs in front, as they stand in IXFR (RFC 1995 4).
+func (c *Changeset) SOAFirst() {
+	for _, list := range [...][]wire.RR{c.Del, c.Add} {
+		for i := range list {
+			if list[i].Type == wire.TypeSOA {
+				soa := list[i]
+				copy(list[1:i+1], list[:i])
+				list[0] = soa
+				break
+			}
+		}
+	}
+}
+
 // beyond lists the records of z that other doesn't have.
 func (z *Zone) beyond(other *Zone) (list []wire.RR) {
 	empty := Node{[]byte{0, 0, 0, 0}}
