@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -50,10 +49,13 @@ func (r *attempt) dial(budget int64) (*conn, error) {
 		return nil, errOnce
 	}
 	d := net.Dialer{KeepAlive: -1}
-	tcp, err := d.DialTCP(r.ctx, "tcp", netip.AddrPort{}, r.addrPort())
+	// Not DialTCP: with no local address given it binds to none in particular, which
+	// takes a port from all other targets, too.
+	dialed, err := d.DialContext(r.ctx, "tcp", r.addrPort().String())
 	if err != nil {
 		return nil, r.because(r.failed("connecting", err))
 	}
+	tcp := dialed.(*net.TCPConn)
 	c := &conn{tcp: tcp, ctx: r.ctx, budget: budget, kept: -1}
 	c.stop = context.AfterFunc(r.ctx, func() { tcp.SetDeadline(time.Unix(1, 0)) })
 	r.mu.Lock()
