@@ -52,6 +52,7 @@ func (d *instance) reasons() []string {
 		reasons = append(reasons, "the last reload failed: "+strings.ReplaceAll(text, "\n", " "))
 	}
 	reasons = append(reasons, d.certificateReasons()...)
+	reasons = append(reasons, d.copyReasons()...)
 	broken := d.allBroken()
 	for i := range broken {
 		if i == maxReasons {

@@ -22,6 +22,7 @@ import (
 	"geodns/internal/tsig"
 	"geodns/internal/update"
 	"geodns/internal/wire"
+	"geodns/internal/world"
 	"geodns/internal/zone"
 	"geodns/internal/zonefile"
 )
@@ -256,6 +257,7 @@ func (d *instance) runSync(ctx context.Context) {
 	d.beside.Go(func() { s.refresher.Run(ctx) })
 	d.beside.Go(func() {
 		d.publisher.Flush() // what is new since the start is timed, not what was found
+		d.announceAll()
 		s.watcher.Run(ctx)
 	})
 	d.beside.Go(func() {
@@ -298,9 +300,7 @@ func (d *instance) committed(z *zone.Zone) {
 	if s.notifier == nil {
 		return // nothing is served yet
 	}
-	if peers := d.toldOf(z); len(peers) > 0 {
-		s.notifier.Notify(z.Apex(), publish.SOA(z), peers)
-	}
+	d.announce(z)
 	s.watcher.Published(z.Apex(), z.Serial())
 	if !s.rules.Load().secondary(z.Apex()) {
 		return
@@ -331,6 +331,31 @@ func (d *instance) watchedOf(apex []byte) (list []converge.Peer) {
 		list = append(list, converge.Peer{Addr: p.Addr, Key: p.Key})
 	}
 	return list
+}
+
+// announce tells the peers of a zone of a version.
+func (d *instance) announce(z *zone.Zone) {
+	if peers := d.toldOf(z); len(peers) > 0 {
+		d.sync.notifier.Notify(z.Apex(), publish.SOA(z), peers)
+	}
+}
+
+// announceAll tells of all zones, once: the process before this one may have ended
+// before it had told of the last version, or a secondary had taken it.
+func (d *instance) announceAll() {
+	var apexes [][]byte
+	d.holder.Load().Zones.Each(func(s *world.Served) bool {
+		apexes = append(apexes, s.Apex())
+		return true
+	})
+	for _, apex := range apexes {
+		// A version that came meanwhile is not to be hidden by the one before it.
+		for z, told := d.publisher.Serving(apex), (*zone.Zone)(nil); z != told; told, z = z, d.publisher.Serving(apex) {
+			if z != nil {
+				d.announce(z)
+			}
+		}
+	}
 }
 
 // toldOf are who is told of a zone's versions: those whom the configuration

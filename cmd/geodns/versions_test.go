@@ -222,6 +222,45 @@ func TestSerialAuto(t *testing.T) {
 	}
 }
 
+// A comment makes no version, neither when it comes nor at the next start, and
+// loses no history.
+func TestCommentMakesNoVersion(t *testing.T) {
+	l := openLibrary(t)
+	l.file(fileText("10", "ns"))
+	first := l.served()
+	l.file(fileText("10", "ns www"))
+	l.file(fileText("10", "ns www") + "; a comment\n")
+	l.restart()
+	l.file(fileText("10", "ns www") + "; a comment\n")
+	l.want(11, "ns www")
+	if err := l.chain(first); err != nil {
+		t.Errorf("from the first version on: %v", err)
+	}
+}
+
+// A command that is in force at a restart makes no version, and the file goes on
+// to be served, whoever numbers it.
+func TestCommandThroughRestart(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		l := openLibrary(t)
+		l.strict = strict
+		text := fileText("10", "ns") + "lon._site TXT \"v=site1; net=192.0.2.0/24\"\n"
+		l.file(text)
+		first := l.served()
+		l.drains = health.Drains{{Name: "lon", From: time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC)}}
+		l.SyncState(func([]byte) bool { return true })
+		l.want(11, "lon._site lon._state ns")
+		l.restart()
+		l.file(text)
+		if l.want(11, "lon._site lon._state ns"); len(l.refused) > 0 {
+			t.Errorf("strict %v: refused: %v", strict, l.refused)
+		}
+		if err := l.chain(first); err != nil {
+			t.Errorf("strict %v: %v", strict, err)
+		}
+	}
+}
+
 // serial: strict takes no content under a serial that is there.
 func TestSerialStrict(t *testing.T) {
 	l := openLibrary(t)

@@ -21,6 +21,7 @@ import (
 	"geodns/internal/zone"
 	"geodns/internal/zonedir"
 	"geodns/internal/zonefile"
+	"geodns/internal/zonemd"
 )
 
 // stateSubtree is the label below which the commands in force stand.
@@ -205,7 +206,11 @@ func (d *instance) writeFile(apex []byte, out *control.Written) error {
 	out.File = path
 	changed := d.publisher.Edit(apex, publish.FromCommand, func(cur *zone.Zone) []publish.Edition {
 		var text bytes.Buffer
-		if out.Records, err = export(&text, cur, exported{}); err != nil {
+		var says *zone.Zone
+		if says, err = d.asFile(cur); err == nil {
+			out.Records, err = export(&text, says, exported{})
+		}
+		if err != nil {
 			return nil
 		}
 		out.Serial = cur.Serial()
@@ -215,18 +220,20 @@ func (d *instance) writeFile(apex []byte, out *control.Written) error {
 		if d.sync.versions != nil && d.sync.rules.Load().zone(apex).Updates != nil {
 			// From now on, edits of the file are edits of this. If the process dies
 			// before, the file counts as an edit that does what was done already.
-			err = d.keepSeed(cur)
+			err = d.sync.versions.KeepSeed(says, 0)
 		}
 		return nil
 	})
 	return cmp.Or(err, changed)
 }
 
-// keepSeed notes what the file of a zone that takes updates says.
-func (d *instance) keepSeed(cur *zone.Zone) error {
+// asFile is a zone as its file says it: without the records of commands in force,
+// and without a digest that is made anew for each version.
+func (d *instance) asFile(cur *zone.Zone) (*zone.Zone, error) {
 	c := &zone.Changeset{}
+	sealed := d.sync.rules.Load().sealed[string(cur.Apex())]
 	cur.Each(func(owner []byte, s *zone.RRset) bool {
-		if (exported{}).takes(cur, owner) {
+		if (exported{}).takes(cur, owner) && (!sealed || s.Type != zonemd.Type || len(owner) != len(cur.Apex())) {
 			return true
 		}
 		for list := s.Records; ; {
@@ -238,11 +245,7 @@ func (d *instance) keepSeed(cur *zone.Zone) error {
 			list = rest
 		}
 	})
-	seed, err := cur.Apply(c)
-	if err != nil {
-		return err
-	}
-	return d.sync.versions.KeepSeed(seed, 0)
+	return cur.Apply(c)
 }
 
 // replaceFile gives a file other contents, whole or not at all, unless they are

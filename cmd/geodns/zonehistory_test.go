@@ -17,6 +17,7 @@ import (
 	"geodns/internal/control"
 	"geodns/internal/zone"
 	"geodns/internal/zonedir"
+	"geodns/internal/zonemd"
 )
 
 // must runs a command that has to succeed, and returns what it prints.
@@ -205,13 +206,17 @@ func TestRollbackWritten(t *testing.T) {
 		t.Errorf("%+v", z)
 	}
 	s.has(`.*says so already\n`, "zone", "export", "a.example", "--write")
+	history := s.must("zone", "history", "a.example")
 	if err := s.end(); err != nil {
 		t.Fatal(err)
 	}
 	s.log.b.Reset()
 	s.begin()
-	if text := s.must("zone", "export", "a.example"); strings.Contains(text, "new") {
+	if text := s.must("zone", "export", "a.example"); strings.Contains(text, "new") || s.zone("a.example").Serial != 12 {
 		t.Errorf("after a restart:\n%s", text)
+	}
+	if now := s.must("zone", "history", "a.example"); now != history {
+		t.Errorf("after a restart:\n%s\nwas\n%s", now, history)
 	}
 }
 
@@ -354,5 +359,54 @@ func TestWriteBackTakesEdits(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(s.dir, "zones", "a.example.zone"))
 	if err != nil || !bytes.Contains(text, []byte("\nedited\t")) || !bytes.Contains(text, []byte("\nnode1\t")) {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// Updates go on while the zone is written back: none is undone by the file.
+func TestWriteBackBesideUpdates(t *testing.T) {
+	s := startSiteWith(t, takesUpdates, [2]string{"zones/a.example.zone", steeredText(10, "")})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 60 {
+			s.add(fmt.Sprintf("n%d.a.example. 60 A 192.0.2.1", i))
+			s.update(func(m *dns.Msg, rr func(string) dns.RR) {
+				m.RemoveName([]dns.RR{rr(fmt.Sprintf("n%d.a.example. 60 A 192.0.2.1", i))})
+			})
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		s.must("zone", "export", "a.example", "--write")
+	}
+	if z := s.zone("a.example"); z.Serial != 10+120 || z.Records != 9 {
+		t.Errorf("serial %d with %d records, want %d with 9:\n%s", z.Serial, z.Records, 10+120, s.must("zone", "history", "a.example"))
+	}
+}
+
+// A zone whose versions carry a digest of their own has the right one after a
+// rollback, too, and none in its file.
+func TestVersionsSealed(t *testing.T) {
+	s := startSiteWith(t, strings.Replace(takesUpdates, "updates:", "zonemd: make, updates:", 1), [2]string{"zones/a.example.zone", steeredText(10, "")})
+	s.add(`node1.a.example. 60 A 192.0.2.21`)
+	s.has(`.*: 1 record went and 0 came.*`, "zone", "rollback", "a.example", "10")
+	if r := zonemd.Verify(s.exportedZone("a.example")); r.Status != zonemd.OK {
+		t.Errorf("the digest of serial 12: %+v", r)
+	}
+	if r := zonemd.Verify(s.exportedZone("a.example", "--serial", "11")); r.Status != zonemd.OK {
+		t.Errorf("the digest of serial 11: %+v", r)
+	}
+	history := s.must("zone", "history", "a.example")
+	s.has(`.*serial 12, 9 records: .*`, "zone", "export", "a.example", "--write")
+	if text, err := os.ReadFile(filepath.Join(s.dir, "zones", "a.example.zone")); err != nil || bytes.Contains(text, []byte("ZONEMD")) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	s.must("zone", "reload", "a.example")
+	if now := s.must("zone", "history", "a.example"); now != history {
+		t.Errorf("%s\nwas\n%s", now, history)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"sync"
+	"time"
 	"weak"
 
 	"geodns/internal/control"
@@ -98,6 +99,36 @@ func (d *instance) servedBeside() (zones, records int) {
 		}
 	}
 	return zones, records
+}
+
+// copyReasons are the zones taken from others that can't be answered.
+func (d *instance) copyReasons() (reasons []string) {
+	more := 0
+	for _, s := range d.sync.refresher.Status() {
+		state := copyState(&s)
+		if state == control.StateServing {
+			continue
+		}
+		if len(reasons) == maxReasons {
+			more++
+			continue
+		}
+		text := "zone " + wire.NameString(s.Apex) + " has not come from its primaries yet"
+		if state == control.StateExpired {
+			text = "zone " + wire.NameString(s.Apex) + " has expired: no primary has confirmed it since " + s.LastOK.UTC().Format(time.RFC3339)
+			if s.LastOK.IsZero() {
+				text = "zone " + wire.NameString(s.Apex) + " has expired: no primary has confirmed it since the server was started"
+			}
+		}
+		if s.LastError != "" {
+			text += ": " + s.LastError
+		}
+		reasons = append(reasons, text)
+	}
+	if more > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d more zones can't be had from their primaries", more))
+	}
+	return reasons
 }
 
 // copyMetrics adds the copies to what metrics asks for.

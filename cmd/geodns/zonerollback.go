@@ -11,6 +11,7 @@ import (
 	"geodns/internal/publish"
 	"geodns/internal/wire"
 	"geodns/internal/zone"
+	"geodns/internal/zonemd"
 )
 
 // shownLines is how many records of each kind a rollback lists.
@@ -70,10 +71,17 @@ func (d *instance) mayRollBack(apex []byte, z *zone.Zone, res *control.RollbackR
 		return fmt.Errorf("%s is made by the server itself, and would be made again", res.Zone)
 	case z.Signed():
 		return fmt.Errorf("%s is signed: another serial would not match the signature of its SOA; export the older version, sign it, and put it into %s", res.Zone, res.File)
+	case hasDigest(z) && !rules.sealed[string(apex)]:
+		return fmt.Errorf("%s has a digest (ZONEMD) of its own, which would not match another serial: say zonemd: make for it in the configuration, or export the older version and put it into %s", res.Zone, res.File)
 	case !res.Merged && rules.serials[string(apex)] == publish.SerialStrict:
 		return fmt.Errorf("%s is numbered by its file (serial: strict): export the older version, raise its serial, and put it into %s", res.Zone, res.File)
 	}
 	return nil
+}
+
+func hasDigest(z *zone.Zone) bool {
+	_, ok := z.ApexNode().Set(zonemd.Type)
+	return ok
 }
 
 // rolledBack makes the version of a rollback, and notes what changes; nil: nothing

@@ -93,6 +93,10 @@ func TestZoneRetransfer(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 
+	if code, body := secondary.get("/readyz"); code != 503 || !strings.HasPrefix(body, "zone missing.example. has not come from its primaries yet: ") || strings.Contains(body, "a.example") {
+		t.Errorf("readyz: %d %s", code, body)
+	}
+
 	// Metrics tell the same.
 	code, body := secondary.get("/metrics")
 	for _, want := range []string{

@@ -46,7 +46,10 @@ func traffic() Traffic {
 
 func zones(n int) func(int) Zones {
 	return func(limit int) Zones {
-		z := Zones{Serving: n, Broken: 1, Records: 10 * n, Shrunk: 1, Loads: 8, Failures: 3}
+		z := Zones{Serving: n, Broken: 1, Records: 10 * n, Shrunk: 1, Loads: 8, Failures: 3, Copies: []Count{{"serving", 1}, {"expired", 2}}, Exchanges: []Count{{"ixfr", 5}}}
+		if n < limit {
+			z.List = append(z.List, Zone{Name: "copy.example.", Serial: 7, Records: 4, Expires: time.Unix(1, 0)})
+		}
 		for i := 0; i < n && n <= limit; i++ {
 			z.List = append(z.List, Zone{Name: fmt.Sprintf("zone%d.example.", i), Serial: uint32(2026112000 + i), Records: 10, Loaded: time.Unix(1800000000, 5e8)})
 		}
@@ -184,6 +187,9 @@ func TestMetrics(t *testing.T) {
 		`geodns_zone_serial{zone="zone1.example."} 2.026112001e+09`,
 		`geodns_zone_records{zone="zone0.example."} 10`,
 		`geodns_zone_loaded_timestamp_seconds{zone="zone0.example."} 1.8000000005e+09`,
+		`geodns_zone_serial{zone="copy.example."} 7`,
+		`geodns_secondary_zones{state="expired"} 2`,
+		`geodns_transfers_total{kind="ixfr"} 5`,
 		`geodns_reloads_total{result="ok"} 2`,
 		`geodns_last_reload_timestamp_seconds 1.7e+09`,
 		`geodns_last_reload_success 1`,
@@ -216,7 +222,10 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("/metrics lacks %s", want)
 		}
 	}
-	for _, prefix := range []string{"go_goroutines ", "process_open_fds "} {
+	if strings.Contains(body, `geodns_zone_loaded_timestamp_seconds{zone="copy.example."}`) {
+		t.Error("a copy was read from no file")
+	}
+	for _, prefix := range []string{`geodns_zone_expires_seconds{zone="copy.example."} -`, "go_goroutines ", "process_open_fds "} {
 		if !strings.Contains(body, "\n"+prefix) {
 			t.Errorf("/metrics lacks %s", prefix)
 		}

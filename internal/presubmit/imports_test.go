@@ -75,6 +75,7 @@ var mayImport = map[string][]string{
 	"tests/bench":     nil,
 	"tests/failover":  {"tests/harness"},
 	"tests/steering":  {"tests/harness"},
+	"tests/updates":   {"tests/harness"},
 	// It also watches a directory in its own process, for the race detector.
 	"tests/git": {"wire", "zone", "zonefile", "zonedir", "world", "live", "publish", "resolver", "tests/harness"},
 }

@@ -31,6 +31,9 @@ type commit struct {
 	seed     *zone.Zone // what the file says
 	source   Source
 	version  Version
+	// same: the version is kept already, but other files say so now, which is to be
+	// known when they are read at the next start.
+	same bool
 }
 
 func newCommits(p *Publisher) *commits {
@@ -103,6 +106,12 @@ func (p *Publisher) commit(job *commit) {
 	v := job.version
 	v.To = job.to.Serial()
 	v.From = v.To
+	if job.same {
+		if err := p.keepSource(job, v); err != nil {
+			p.unkept(job.to.Apex(), err)
+		}
+		return
+	}
 	if job.from != nil {
 		v.From = job.from.Serial()
 		if v.Changes = job.changes; v.Changes == nil {
@@ -133,6 +142,15 @@ func (p *Publisher) keep(job *commit, v Version) error {
 		return err
 	}
 	return p.versions.KeepSeed(job.seed, job.source)
+}
+
+// keepSource notes what a version is made of by now.
+func (p *Publisher) keepSource(job *commit, v Version) error {
+	serial, source, ok := p.versions.Last(job.to.Apex())
+	if !ok || serial != v.To || source == job.source {
+		return nil
+	}
+	return p.versions.Keep(job.to.Apex(), job.source, []Version{v})
 }
 
 // Flush waits until every version that is served is kept, as far as that can be.

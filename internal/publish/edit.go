@@ -57,6 +57,7 @@ func (p *Publisher) Edit(apex []byte, origin Origin, edit func(cur *zone.Zone) [
 		source := Source(0)
 		if !last.Apart {
 			_, source, _ = p.versions.Last(apex)
+			source ^= commandsIn(next, editions)
 		}
 		if err := p.versions.Keep(apex, source, versionsOf(s.Zone, origin, editions)); err != nil {
 			return err
@@ -65,6 +66,21 @@ func (p *Publisher) Edit(apex []byte, origin Origin, edit func(cur *zone.Zone) [
 	p.publish([]Change{{Apex: apex, Zone: next, Steering: program}})
 	p.committed(next)
 	return nil
+}
+
+// commandsIn is what editions change of a Source, by commands that come into force
+// and go (see Publisher.source).
+func commandsIn(z *zone.Zone, editions []Edition) (s Source) {
+	for _, e := range editions {
+		for _, list := range [...][]wire.RR{e.Changes.Del, e.Changes.Add} {
+			for i := range list {
+				if stateName(z, list[i].Owner) {
+					s ^= Source(hashOf(list[i].Owner, list[i].Data))
+				}
+			}
+		}
+	}
+	return s
 }
 
 // versionsOf are editions as they are kept.

@@ -174,8 +174,11 @@ func (p *Publisher) Publish(changes []Change) {
 func (p *Publisher) keeping(ch Change, s settled) func() {
 	if p.versions == nil || !s.fresh {
 		return func() {
-			if s.fresh {
+			switch {
+			case s.fresh:
 				p.committed(s.next)
+			case s.from != nil && p.versions != nil && !p.takes(ch.Apex):
+				p.commits.add(ch.Apex, commit{to: s.next, source: p.source(&ch), same: true})
 			}
 		}
 	}

@@ -3,12 +3,14 @@ package publish
 import (
 	"geodns/internal/wire"
 	"geodns/internal/zone"
+	"geodns/internal/zonemd"
 )
 
 // Rollback makes a version that says again what an older one said, with the next
 // serial; undo leads from cur to that one (zone.Undo). The records of commands in
-// force stay as they are: they are given and taken back as commands. nil: cur says
-// the same already.
+// force stay as they are: they are given and taken back as commands. So does a
+// digest, which is of one serial only (RFC 8976 3.3.1). nil: cur says the same
+// already.
 func Rollback(cur *zone.Zone, undo *zone.Changeset) (*zone.Zone, *zone.Changeset, error) {
 	soa := SOA(cur)
 	again := soa
@@ -24,8 +26,8 @@ func Rollback(cur *zone.Zone, undo *zone.Changeset) (*zone.Zone, *zone.Changeset
 	return z, c, err
 }
 
-// content are the records of a list that are not those of commands, and not the
-// SOA, which is put into soa.
+// content are the records of a list that are not those of commands, no digest, and
+// not the SOA, which is put into soa.
 func content(z *zone.Zone, list []wire.RR, soa *wire.RR) (rest []wire.RR) {
 	for i := range list {
 		switch rr := &list[i]; {
@@ -33,7 +35,7 @@ func content(z *zone.Zone, list []wire.RR, soa *wire.RR) (rest []wire.RR) {
 			if soa != nil {
 				*soa = *rr
 			}
-		case !stateName(z, rr.Owner):
+		case !stateName(z, rr.Owner) && rr.Type != zonemd.Type:
 			rest = append(rest, *rr)
 		}
 	}

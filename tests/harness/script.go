@@ -41,6 +41,7 @@ type session struct {
 //	samples [NAME...]       copy zones of the sample clusters into zones/
 //	share N NAME TYPE ...   ask N times, and compare how often each record comes first
 //	log                     what the server printed goes to stdout
+//	geodns ARGS...          run a command of geodns against the server
 func Params(target Target) testscript.Params {
 	return testscript.Params{
 		ContinueOnError:    true,
@@ -63,6 +64,7 @@ func Params(target Target) testscript.Params {
 			"samples": cmdSamples,
 			"share":   cmdShare,
 			"log":     cmdLog,
+			"geodns":  cmdGeodns,
 		},
 		Condition: func(cond string) (bool, error) {
 			if slices.Contains([]Kind{Geodns, Knot, NSD, BIND}, Kind(cond)) {
@@ -250,4 +252,28 @@ func cmdCheck(ts *testscript.TestScript, neg bool, args []string) {
 // cmdReload makes the server read its files again.
 func cmdReload(ts *testscript.TestScript, neg bool, _ []string) {
 	ts.Check(running(ts, neg).cmd.Process.Signal(syscall.SIGHUP))
+}
+
+// cmdGeodns runs a command against the running server, or, with !, one that is to
+// fail. What it prints goes to stdout, wherever it went.
+func cmdGeodns(ts *testscript.TestScript, neg bool, args []string) {
+	target := of(ts).target
+	if target.Kind != Geodns {
+		ts.Fatalf("%s has no such command", target.Kind)
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(target.Binary, append(args, "--config", "geodns.yaml")...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), &out, &out
+	err := cmd.Run()
+	fmt.Fprint(ts.Stdout(), out.String())
+	switch {
+	case crash.Match(out.Bytes()):
+		ts.Fatalf("it printed a panic")
+	case neg && err == nil:
+		ts.Fatalf("it succeeded")
+	case neg && cmd.ProcessState.ExitCode() != 1:
+		ts.Fatalf("exit code %d, want 1", cmd.ProcessState.ExitCode())
+	case !neg && err != nil:
+		ts.Fatalf("it failed: %v", err)
+	}
 }

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"geodns/internal/wire"
 	"geodns/internal/zone"
@@ -140,6 +141,7 @@ func (in *intake) apply(ctx context.Context) (*Got, *Error) {
 			return nil, ended(ctx)
 		}
 		from := z.Serial()
+		known(z, c)
 		next, err := z.Apply(c)
 		if err != nil {
 			e := fault(OutOfSync, "", "the change from serial %d does not fit the copy that is here: %v", from, err)
@@ -152,6 +154,47 @@ func (in *intake) apply(ctx context.Context) (*Got, *Error) {
 		return nil, fault(OutOfSync, "", "the changes lead to serial %d, not %d", z.Serial(), in.serial)
 	}
 	return &Got{Serial: in.serial, Zone: z, Changes: in.log.list, Kind: KindIXFR, Records: in.records}, nil
+}
+
+// known takes out of a change what comes and is there already, with the same TTL,
+// and does not go: NSD 4.6 (create-ixfr) sends such records, of owners that have
+// several types. The zone that the change leads to is the same.
+func known(z *zone.Zone, c *zone.Changeset) {
+	var going map[string]bool
+	key := func(rr *wire.RR) string {
+		return string(rr.Owner) + string([]byte{byte(rr.Type >> 8), byte(rr.Type)}) + string(rr.Data)
+	}
+	c.Add = slices.DeleteFunc(c.Add, func(rr wire.RR) bool {
+		if rr.Type == wire.TypeSOA || !holds(z, &rr) {
+			return false
+		}
+		if going == nil {
+			going = make(map[string]bool, len(c.Del))
+			for i := range c.Del {
+				going[key(&c.Del[i])] = true
+			}
+		}
+		return !going[key(&rr)]
+	})
+}
+
+// holds reports whether a record is in a zone, octet by octet.
+func holds(z *zone.Zone, rr *wire.RR) bool {
+	n, ok := z.Find(rr.Owner)
+	if !ok {
+		return false
+	}
+	set, ok := n.Set(rr.Type)
+	if !ok || set.TTL != rr.TTL {
+		return false
+	}
+	for records := set.Records; ; {
+		data, rest, ok := wire.NextRecord(records)
+		if !ok || bytes.Equal(data, rr.Data) {
+			return ok
+		}
+		records = rest
+	}
 }
 
 // apexSOA is the RDATA of a zone's SOA.

@@ -113,6 +113,26 @@ func TestIXFRCase(t *testing.T) {
 	}
 }
 
+// TestIXFRKnown: what comes and is there already is no harm, and no part of the
+// change, unless it also goes.
+func TestIXFRKnown(t *testing.T) {
+	p := listen(t, func(c *conversation) {
+		ns1 := rr("ns1.example. 300 IN A 192.0.2.53")
+		_ = c.reply(soa(7), soa(5), soa(6), ns1, rr("x.example. 60 IN A 192.0.2.9"), soa(6), ns1, soa(7), ns1, soa(7))
+	})
+	have := build(base(5))
+	got, err := fetchFrom(p, have, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Kind != KindIXFR || len(got.Changes) != 2 || len(got.Changes[0].Add) != 2 || len(got.Changes[1].Add) != 2 {
+		t.Errorf("%+v", got)
+	}
+	want := append(base(5), rr("x.example. 60 IN A 192.0.2.9"))
+	want[0] = soa(7)
+	equalZones(t, got.Zone, build(want))
+}
+
 // TestIXFRAnswers: what else an IXFR may be answered with, without asking again.
 func TestIXFRAnswers(t *testing.T) {
 	tests := []struct {
@@ -187,8 +207,8 @@ func TestFallback(t *testing.T) {
 		{"a record goes that isn't there", OutOfSync, func(c *conversation) {
 			_ = c.reply(soa(6), soa(5), rr("nobody.example. 60 IN A 192.0.2.1"), soa(6), soa(6))
 		}},
-		{"a record comes that is there", OutOfSync, func(c *conversation) {
-			_ = c.reply(soa(6), soa(5), soa(6), rr("ns1.example. 300 IN A 192.0.2.53"), soa(6))
+		{"a record comes twice", OutOfSync, func(c *conversation) {
+			_ = c.reply(soa(6), soa(5), soa(6), rr("x.example. 300 IN A 192.0.2.1"), rr("x.example. 300 IN A 192.0.2.1"), soa(6))
 		}},
 		{"the SOA differs", OutOfSync, func(c *conversation) {
 			other := soa(5).(*dns.SOA)
