@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"geodns/internal/config"
 	"geodns/internal/health"
 	"geodns/internal/monitor"
 	"geodns/internal/zonestore"
@@ -28,6 +29,7 @@ func (d *instance) openStore() {
 			"remedy", `name a file that can be written to as store, or say store: ""`)
 		return
 	}
+	d.limitStore(d.cfg)
 	verdicts, err := d.store.Verdicts()
 	if err != nil {
 		d.storeErrors.Add(1)
@@ -41,6 +43,14 @@ func (d *instance) openStore() {
 		}
 	}
 	d.monitor.Restore(list)
+}
+
+// limitStore bounds what the store keeps, as a configuration says.
+func (d *instance) limitStore(cfg *config.Config) {
+	if d.store != nil {
+		j := &cfg.Journal
+		d.store.SetLimits(zonestore.Limits{ZoneJournal: j.Zone, Total: j.Total, Changes: j.Changes})
+	}
 }
 
 // keepVerdicts stores them now and then, and at the end.

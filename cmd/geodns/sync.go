@@ -208,6 +208,7 @@ func (d *instance) applySync(cfg *config.Config) error {
 		return err
 	}
 	d.sync.config.Store(cfg)
+	d.limitStore(cfg)
 	d.sync.watcher.Renew()
 	d.commandsChanged()
 	d.catalogsChanged()

@@ -31,7 +31,8 @@ type Config struct {
 	ShrinkLimit int
 	// Store is the file of the database; "" keeps nothing
 	// (store: /var/lib/geodns/geodns.db).
-	Store string
+	Store   string
+	Journal Journal
 	// Control is the control socket; "" opens none
 	// (control: /run/geodns/control.sock).
 	Control string
@@ -70,6 +71,17 @@ type Config struct {
 	// Warnings are about what is valid but unwise, with its place, in the order
 	// of the file.
 	Warnings Errors
+}
+
+// Journal bounds what the store keeps of how zones changed, for IXFR and history:
+// the keys under journal.
+type Journal struct {
+	// Zone is what the changes of one zone may take, in octets, at least 1 MiB; a
+	// zone that is larger may have as much as itself (zone: 64MiB). Total is what
+	// the whole store may (total: 8GiB).
+	Zone, Total int64
+	// Changes is how many of a zone are kept, 10 to 100,000,000 (changes: 200000).
+	Changes int
 }
 
 // Geo is where clients are: the keys under geo.
@@ -154,6 +166,7 @@ func Default() *Config {
 		Watch:       WatchAuto,
 		ShrinkLimit: 50,
 		Store:       "/var/lib/geodns/geodns.db",
+		Journal:     Journal{Zone: 64 << 20, Total: 8 << 30, Changes: 200_000},
 		Control:     "/run/geodns/control.sock",
 		HTTP:        netip.MustParseAddrPort("127.0.0.1:8053"),
 		Transfer:    Transfer{Max: 16},

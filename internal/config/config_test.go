@@ -180,6 +180,7 @@ identity: {nsid: "ns 1", version: 'geodns "x"', id-server: ns1.example}
 		Watch:       WatchPoll,
 		ShrinkLimit: 7,
 		Store:       "/etc/geodns/state/geodns.db",
+		Journal:     Default().Journal,
 		HTTP:        netip.MustParseAddrPort("[::1]:80"),
 		Geo:         Geo{Database: "/etc/geodns/world.mmdb", Networks: "/etc/geodns/own/networks.csv"},
 		Keys: []Key{

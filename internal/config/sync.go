@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -336,6 +337,44 @@ func (r *reader) primary(key string, n ast.Node) (p Primary) {
 		r.fail(key, n, "lacks an address; write such as at: \"192.0.2.53:53\"")
 	}
 	return p
+}
+
+// size is a number of octets, with a unit or without.
+func size(name string, dst *int64, low, high int64) field {
+	units := map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+	return field{name: name, read: func(r *reader, key string, n ast.Node) {
+		text := n.GetToken().Value
+		switch n.(type) {
+		case *ast.StringNode, *ast.IntegerNode:
+		default:
+			r.fail(key, n, "must be a size such as 64MiB, not %s", kindOf(n))
+			return
+		}
+		digits := strings.TrimRight(text, "KMGTiB")
+		unit, known := units[text[len(digits):]]
+		v, err := strconv.ParseInt(digits, 10, 64)
+		switch {
+		case !known || err != nil || v < 0:
+			r.fail(key, n, "%s is not a size; write a whole number of KiB, MiB or GiB, such as 64MiB", quote(text))
+		case v > high/unit || v*unit < low:
+			r.fail(key, n, "%s is out of range; it must be from %s to %s", text, sizeText(low), sizeText(high))
+		default:
+			*dst = v * unit
+		}
+	}}
+}
+
+// sizeText is a size as it may be written.
+func sizeText(n int64) string {
+	for _, u := range []struct {
+		bits uint
+		name string
+	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
+		if n>>u.bits > 0 && n%(1<<u.bits) == 0 {
+			return strconv.FormatInt(n>>u.bits, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 func oneAddress(name string, dst *netip.AddrPort) field {
