@@ -93,10 +93,10 @@ func TestChecker(t *testing.T) {
 	}
 }
 
-// A SOA's version is its serial.
-func TestCheckerSerial(t *testing.T) {
+// A SOA's version is its refresh.
+func TestCheckerSOA(t *testing.T) {
 	q := &questionsOf(7)[0]
-	soa, err := dns.NewRR("z7.test. 5 SOA ns1.z7.test. hostmaster.z7.test. 1234 3600 600 604800 60")
+	soa, err := dns.NewRR("z7.test. 5 SOA ns1.z7.test. hostmaster.z7.test. 1 1234 600 604800 60")
 	if err != nil {
 		t.Fatal(err)
 	}

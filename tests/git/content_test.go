@@ -44,10 +44,11 @@ func addresses(b *strings.Builder, name string, version, from, to int) {
 	}
 }
 
-// zoneText is a version of any zone.
+// zoneText is a version of any zone. The SOA's refresh tells it, too: its serial is
+// raised by the server where git goes back.
 func zoneText(k, version int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "$TTL 5\n@ SOA ns1 hostmaster %d 3600 600 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n", version)
+	fmt.Fprintf(&b, "$TTL 5\n@ SOA ns1 hostmaster %d %d 600 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n", version, version)
 	addresses(&b, "set", version, 0, inSet)
 	addresses(&b, "both", version, 0, inBoth/2)
 	fmt.Fprintf(&b, "$INCLUDE inc/z%d.txt\n", k)
@@ -140,7 +141,7 @@ func (q *question) records(reply []byte, at, count int) (version int, err error)
 		}
 		is := 0
 		if qtype == dns.TypeSOA {
-			is = int(binary.BigEndian.Uint32(reply[at-20:]))
+			is = int(binary.BigEndian.Uint32(reply[at-16:]))
 		} else {
 			last := int(reply[data+3])
 			if reply[data] != 10 || length != 4 || last < q.first || last >= q.first+q.expect || seen[last] {
