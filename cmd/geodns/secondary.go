@@ -31,6 +31,8 @@ func (d *instance) refreshOptions() refresh.Options {
 		Install: d.installed,
 		Expire:  d.expire,
 		Revive:  d.revive,
+		Pulse:   d.leadsSelf,
+		Turned:  d.publisher.PublishVerdicts,
 		Most:    d.cfg.Transfer.Max,
 		Log:     d.log,
 	}
@@ -38,6 +40,13 @@ func (d *instance) refreshOptions() refresh.Options {
 		o.Timers = storedTimers{d}
 	}
 	return o
+}
+
+// leadsSelf reports whether a copy has failovers that act alone when its primary is
+// not heard (lead=self).
+func (d *instance) leadsSelf(apex []byte) bool {
+	s := d.holder.Load().Zones.Get(apex)
+	return s != nil && s.Steering != nil && s.Steering.LeadsSelf()
 }
 
 // copyOf is the copy of a zone, expired or not; nil: none.

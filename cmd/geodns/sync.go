@@ -188,6 +188,7 @@ func (d *instance) syncOptions(o publish.Options) publish.Options {
 	o.Takes = func(apex []byte) bool { return s.rules.Load().zone(apex).Updates != nil }
 	o.Seal = func(apex []byte) bool { return s.rules.Load().sealed[string(apex)] }
 	o.Copy = func(apex []byte) bool { return s.rules.Load().secondary(apex) }
+	o.Alone = func(apex []byte) bool { return !s.refresher.Heard(apex) }
 	o.Committed = d.committed
 	o.Unkept = func(apex []byte, err error) {
 		d.storeErrors.Add(1)
@@ -243,7 +244,7 @@ func (d *instance) startSync() {
 	})
 	s.refresher = refresh.New(d.refreshOptions())
 	s.watcher = converge.New(converge.Options{
-		Peers: d.watchedOf, Log: d.log,
+		Peers: d.watchedOf, Returned: s.notifier.Again, Log: d.log,
 		Serial: func(ctx context.Context, p converge.Peer, apex []byte) (uint32, error) {
 			seen, err := fetch.Serial(ctx, fetch.Primary{Addr: p.Addr, Key: p.Key, Source: d.sourceFor(p.Addr.Addr().Is6())}, apex, s.keys.Load())
 			return seen.Serial, err

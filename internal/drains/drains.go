@@ -58,8 +58,8 @@ type Manager struct {
 	mu       sync.Mutex
 	list     health.Drains
 	foreign  map[string]health.Drains // see SetForeign
-	next     time.Time // when one begins or ends next; zero: never
-	unstored string    // why the list is not stored; "": it is
+	next     time.Time                // when one begins or ends next; zero: never
+	unstored string                   // why the list is not stored; "": it is
 }
 
 // New returns a Manager without drains.
@@ -106,9 +106,14 @@ func (m *Manager) with(list health.Drains) health.Drains {
 	if len(m.foreign) == 0 {
 		return list
 	}
-	all := slices.Clone(list)
+	all, now := slices.Clone(list), clock()
 	for _, zone := range slices.Sorted(maps.Keys(m.foreign)) {
-		all = append(all, m.foreign[zone]...)
+		for _, d := range m.foreign[zone] {
+			// One that is over stays in the zone until its primary takes it out.
+			if !d.Over(now) {
+				all = append(all, d)
+			}
+		}
 	}
 	return all
 }

@@ -335,8 +335,11 @@ func TestForeign(t *testing.T) {
 			t.Error("the same again was put into force anew")
 		}
 		sleep(time.Hour)
-		if b.board.drained("a.example.", "lon") || !b.board.drained("a.example.", "web1") {
-			t.Errorf("after its time: %+v", b.board.list)
+		if b.board.drained("a.example.", "lon") || !b.board.drained("a.example.", "web1") || len(b.Foreign()) != 0 {
+			t.Errorf("after its time: %+v, theirs %+v", b.board.list, b.Foreign())
+		}
+		if _, err := b.Undrain("", "lon", false); err == nil || strings.Contains(err.Error(), "primary") {
+			t.Errorf("taking back what is over: %v", err)
 		}
 		b.SetForeign("a.example.", nil)
 		if len(b.Foreign()) != 0 || b.board.drained("a.example.", "lon") {

@@ -152,12 +152,24 @@ func (p *Publisher) Install(z *zone.Zone, changes []*zone.Changeset, origin Orig
 	return nil
 }
 
+// maxDiff is how many records a version that came as a whole may differ in from
+// the one before to be kept as a change.
+const maxDiff = 100_000
+
 func (p *Publisher) keepInstalled(z, cur *zone.Zone, changes []*zone.Changeset, v Version) error {
 	if p.versions == nil {
 		return nil
 	}
 	p.commits.wait(z.Apex())
-	if cur == nil || len(changes) == 0 {
+	if cur != nil && len(changes) == 0 && Newer(z.Serial(), cur.Serial()) {
+		// It came as a whole, and goes on as what changed: to those who have the
+		// version before from us.
+		if c := zone.Diff(cur, z); len(c.Del)+len(c.Add) <= maxDiff {
+			c.SOAFirst()
+			changes = []*zone.Changeset{c}
+		}
+	}
+	if last, _, ok := p.versions.Last(z.Apex()); cur == nil || len(changes) == 0 || !ok || last != cur.Serial() {
 		v.From = v.To
 		return p.versions.KeepWhole(z, 0, v)
 	}

@@ -129,6 +129,10 @@ func (p *Publisher) follow(w *world.World, put []*world.Served) {
 			turned = true
 			continue
 		}
+		if alone := p.alone(s); alone != s.Steering.Alone {
+			s = s.With(func(b *steer.Bound) { b.Alone = alone })
+			c.Put = append(c.Put, s)
+		}
 		lead, again := s.Steering.Lead(w.Verdicts, was, now)
 		p.leads.zones[apex] = lead
 		turned = turned || lead != was
@@ -146,6 +150,12 @@ func (p *Publisher) follow(w *world.World, put []*world.Served) {
 		p.o.Turned()
 	}
 	p.lookAgain(next, now)
+}
+
+// alone reports whether a zone is a copy whose answers depend on whether its
+// primary is heard, and it is not.
+func (p *Publisher) alone(s *world.Served) bool {
+	return s.Steering.Copy && p.o.Alone != nil && s.Steering.LeadsSelf() && p.o.Alone(s.Apex())
 }
 
 // meet begins to follow zones that are new.

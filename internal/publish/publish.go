@@ -71,6 +71,10 @@ type Options struct {
 	Seal func(apex []byte) bool
 	// Copy, if not nil, reports whether a zone is taken from another server.
 	Copy func(apex []byte) bool
+	// Alone, if not nil, reports whether none of the servers that a zone is taken
+	// from is heard. It is asked while the World is being replaced: what it says
+	// counts from the next PublishVerdicts on.
+	Alone func(apex []byte) bool
 	// Committed, if not nil, hears of versions that are served, and kept, if
 	// anything is; Unkept of those that can't be kept, and Refused of files that
 	// can't be served.
@@ -215,7 +219,7 @@ func (p *Publisher) publish(changes []Change) {
 			continue
 		}
 		program := ch.Steering
-		if program != nil && program.Rankings() != p.rankings {
+		if program != nil && (program.Rankings() != p.rankings || p.overtaken(program, fresh)) {
 			program = p.again(ch.Zone, program, fresh)
 		}
 		c.Put = append(c.Put, p.serve(ch.Zone, program))
@@ -234,6 +238,17 @@ func (p *Publisher) again(z *zone.Zone, old *steer.Program, fresh map[string]*zo
 		p.told(z.Apex(), problems)
 	}
 	return old
+}
+
+// overtaken reports whether a zone that a program takes names from has changed
+// since it was compiled: such as two copies that came at the same moment.
+func (p *Publisher) overtaken(program *steer.Program, fresh map[string]*zone.Zone) bool {
+	for i, apex := range program.With() {
+		if fresh[string(apex)] == nil && p.Serving(apex) != program.CompiledWith(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // dependents are the zones that are served and whose steering takes names from
@@ -277,6 +292,7 @@ func (p *Publisher) serve(z *zone.Zone, program *steer.Program) *world.Served {
 		return s
 	}
 	s.Steering.Copy = p.o.Copy != nil && p.o.Copy(z.Apex())
+	s.Steering.Alone = p.alone(s)
 	s.Steering.Drained, s.Steering.Until = p.drained(program)
 	p.share(s.Steering)
 	if p.health != nil {

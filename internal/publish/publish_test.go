@@ -250,6 +250,46 @@ func TestDependents(t *testing.T) {
 	}
 }
 
+// Copies come in any order, and at the same time: the one that names another is
+// steered as soon as both are there.
+func TestDependentCopies(t *testing.T) {
+	infra := zoneOf(t, "infra.", "lon._site TXT \"v=site1; net=192.0.2.0/25; at=51.51,-0.13\"\nweb._check TXT \"v=check1; type=tcp; port=80\"\n")
+	shop := zoneOf(t, "shop.", "www A 192.0.2.1\nwww A 192.0.2.129\nwww._steer TXT \"v=steer1; policy=failover; order=lon; check=web; with=infra\"\n")
+	install := func(s *server, z *zone.Zone, meanwhile func()) {
+		t.Helper()
+		if err := s.Install(z, nil, FromTransfer, "AXFR", func([]steer.Problem) { meanwhile() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("the other one first", func(t *testing.T) {
+		s := newServer(t)
+		s.o.Copy = func([]byte) bool { return true }
+		install(s, infra, func() {})
+		install(s, shop, func() {})
+		s.want("shop.", "www", "192.0.2.1")
+	})
+	t.Run("the other one later", func(t *testing.T) {
+		s := newServer(t)
+		s.o.Copy = func([]byte) bool { return true }
+		install(s, shop, func() {})
+		install(s, infra, func() {})
+		s.want("shop.", "www", "192.0.2.1")
+	})
+	t.Run("the other one meanwhile", func(t *testing.T) {
+		s := newServer(t)
+		s.o.Copy = func([]byte) bool { return true }
+		told := false
+		// Its steering has been compiled, without the other one.
+		install(s, shop, func() {
+			told = true
+			install(s, infra, func() {})
+		})
+		if s.want("shop.", "www", "192.0.2.1"); !told {
+			t.Error("nobody was told that the other one was missing")
+		}
+	})
+}
+
 var now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
 // Drains are in force in zones that come later, and end.

@@ -314,12 +314,14 @@ func (b *ruleBuilder) scope() bool {
 	if b.o.With != nil {
 		z = b.o.With([]byte(apex))
 	}
+	if !slices.ContainsFunc(b.p.with, func(known []byte) bool { return string(known) == apex }) {
+		b.p.with, b.p.withs = append(b.p.with, []byte(apex)), append(b.p.withs, z)
+	}
 	if z == nil {
 		b.problem(RuleWith, "with", "the zone "+wire.NameString([]byte(apex))+" is not served here", "serve it, or declare here what is taken from it", b.o.Lenient)
 		return b.o.Lenient
 	}
 	b.with[apex] = b.declarations(z, false)
-	b.p.with = append(b.p.with, []byte(apex))
 	b.names.with = b.with[apex]
 	return true
 }

@@ -217,9 +217,9 @@ func (r *Rule) succeed(m *Moment, before leader, at time.Time) (x leader) {
 // told is the step that the primary of a copy says is the active one: that of a
 // failover which nobody but an operator turns back. Two servers that each went by
 // what they see could answer two writers; so a copy holds the step even when it is
-// down, and when the primary is not heard of, unless lead=self.
+// down, and when the primary is not heard; with lead=self, for as long as it is.
 func (r *Rule) told(m *Moment) (step int, ok bool) {
-	if !m.Copy || !r.Manual() || r.Spec.LeadSelf {
+	if !m.Copy || !r.Manual() || r.Spec.LeadSelf && m.Alone {
 		return 0, false
 	}
 	for i := range m.Commands {
@@ -229,6 +229,12 @@ func (r *Rule) told(m *Moment) (step int, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// LeadsSelf reports whether some rule's answers depend on whether the primary of a
+// copy is heard, or would if what it names were there.
+func (p *Program) LeadsSelf() bool {
+	return slices.ContainsFunc(p.rules, func(r *Rule) bool { return r.Spec.LeadSelf })
 }
 
 // Manual reports whether the rule is a failover that goes back by command only,

@@ -204,33 +204,63 @@ func (c *cluster) follow(lead *steer.Lead) {
 }
 
 // A copy of a zone goes by its primary's word where nobody but an operator turns a
-// failover back: also when that step is down, and when nothing is said by which it
-// could tell that the primary is gone. lead=self, writers that say so themselves,
-// and failovers that go back by themselves are the copy's own to judge.
+// failover back: also when that step is down, and when the primary is not heard.
+// With lead=self the copy judges while that lasts; writers that say so themselves,
+// and failovers that go back by themselves, are always its own to judge.
 func TestLeadOfCopy(t *testing.T) {
 	const a, b = "192.0.2.1", "192.0.2.2"
 	told := "\ndb._state TXT \"v=state1; active=192.0.2.2\"\n"
 	tests := []struct {
 		name, tags, state string
-		own               bool     // it is no copy
+		own, alone        bool     // it is no copy; the primary is not heard
 		want              []string // all up; the second down; the first down; all up
 	}{
-		{"told", "; failback=manual", told, false, []string{"2", "2", "2", "2"}},
-		{"told of no step that there is", "; failback=manual", strings.ReplaceAll(told, b, "192.0.2.77"), false, []string{"1", "1", "2", "2"}},
-		{"not told", "; failback=manual", "", false, []string{"1", "1", "2", "2"}},
-		{"ours", "; failback=manual", told, true, []string{"1", "1", "2", "2"}},
-		{"acts alone", "; failback=manual; lead=self", told, false, []string{"1", "1", "2", "2"}},
-		{"by itself", "", told, false, []string{"1", "1", "2", "1"}},
+		{"told", "; failback=manual", told, false, false, []string{"2", "2", "2", "2"}},
+		{"told of no step that there is", "; failback=manual", strings.ReplaceAll(told, b, "192.0.2.77"), false, false, []string{"1", "1", "2", "2"}},
+		{"not told", "; failback=manual", "", false, false, []string{"1", "1", "2", "2"}},
+		{"ours", "; failback=manual", told, true, false, []string{"1", "1", "2", "2"}},
+		{"holds alone", "; failback=manual", told, false, true, []string{"2", "2", "2", "2"}},
+		{"follows while it hears", "; failback=manual; lead=self", told, false, false, []string{"2", "2", "2", "2"}},
+		{"acts alone", "; failback=manual; lead=self", told, false, true, []string{"1", "1", "2", "2"}},
+		{"by itself", "", told, false, false, []string{"1", "1", "2", "1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			x := &follows{cluster: serve(t, failover(threeSteps, tt.tags, "")+tt.state, noWorld(t))}
-			x.moment.Copy = !tt.own
+			x.moment.Copy, x.moment.Alone = !tt.own, tt.alone
 			for i, down := range [][]string{nil, {b}, {a}, nil} {
 				if got, _ := x.at(t, i, down...); got != tt.want[i] {
 					t.Errorf("with %v down, %s is answered, want %s", down, got, tt.want[i])
 				}
 			}
 		})
+	}
+}
+
+// A copy with lead=self that had to act alone goes by its primary's word again as
+// soon as it is heard: else the two would differ for ever.
+func TestLeadOfCopyReturns(t *testing.T) {
+	x := &follows{cluster: serve(t, failover(threeSteps, "; failback=manual; lead=self", "")+"\ndb._state TXT \"v=state1; active=192.0.2.2\"\n", noWorld(t))}
+	if !x.moment.LeadsSelf() {
+		t.Error("the program does not know that it depends on its primary")
+	}
+	x.moment.Copy = true
+	const b = "192.0.2.2"
+	for i, step := range []struct {
+		alone bool
+		down  []string
+		want  string
+	}{
+		{false, nil, "2"},
+		{false, []string{b}, "2"}, // the primary may see more
+		{true, []string{b}, "1"},
+		{true, nil, "1"}, // what serves goes on
+		{false, nil, "2"},
+		{true, nil, "2"},
+	} {
+		x.moment.Alone = step.alone
+		if got, _ := x.at(t, i, step.down...); got != step.want {
+			t.Errorf("step %d: %s is answered, want %s", i, got, step.want)
+		}
 	}
 }

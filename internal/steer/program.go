@@ -5,6 +5,7 @@ import (
 
 	"geodns/internal/steer/record"
 	"geodns/internal/wire"
+	"geodns/internal/zone"
 )
 
 // These bound what one owner can have.
@@ -32,13 +33,19 @@ type Program struct {
 	index    index
 	rankings *Rankings
 	with     [][]byte
+	withs    []*zone.Zone // the same; nil: that it was not served
 }
 
 // Rankings is the geography that the program was compiled with.
 func (p *Program) Rankings() *Rankings { return p.rankings }
 
-// With are the apexes (wire form) of the zones that with= takes names from.
+// With are the apexes (wire form) of the zones that with= takes names from, or
+// would, if they were served.
 func (p *Program) With() [][]byte { return p.with }
+
+// CompiledWith is the version of With()[i] that names were taken from; nil: it was
+// not served.
+func (p *Program) CompiledWith(i int) *zone.Zone { return p.withs[i] }
 
 // Site is a data centre as a zone declares it.
 type Site struct {
@@ -173,8 +180,8 @@ type Bound struct {
 	// Slots maps local slots to those of the Verdicts; nil: nothing is probed.
 	Slots []uint32
 	// Copy: the zone is taken from another server, whose word counts: see
-	// Rule.told.
-	Copy bool
+	// Rule.told. Alone: the server that it is taken from is not heard.
+	Copy, Alone bool
 	// Drained has a bit for each unit that is drained by command; nil: none.
 	// Units are the program's nodes, then its sites.
 	Drained []uint64

@@ -32,6 +32,9 @@ type Options struct {
 	// Serial asks a peer for the serial of a zone, as fetch.Serial does; errors
 	// are fetch's, by whose causes the peer is known to be silent.
 	Serial func(ctx context.Context, p Peer, apex []byte) (uint32, error)
+	// Returned, if not nil, hears that a peer which had not answered does again, and
+	// lacks a version of a zone, or the zone: once for each that it lacks.
+	Returned func(apex []byte, peer netip.AddrPort)
 	// Log tells of peers that fall silent, that are back, and that have lost a
 	// zone; nil: nowhere.
 	Log *slog.Logger
@@ -82,9 +85,10 @@ const (
 	// lacked for long: with many zones, pauses are longer than mostPause.
 	slowRate = 50
 	// firstRest is how long a peer is left alone that did not answer; it doubles
-	// up to mostRest.
+	// up to mostRest: so short that one that was cut off has what it lacks a few
+	// seconds after its return.
 	firstRest = time.Second
-	mostRest  = 30 * time.Second
+	mostRest  = 2 * time.Second
 	// mostShare is how many questions one peer is asked at once, at most.
 	mostShare = 16
 	// burst is how many questions may begin at once.

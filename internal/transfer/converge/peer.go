@@ -24,6 +24,8 @@ type peerState struct {
 	until, silent time.Time
 	silence       string // why
 	answered      time.Time
+	// back is when it answered again after it hadn't; zero: it always has.
+	back time.Time
 
 	errors    uint64
 	lastError string
@@ -74,7 +76,9 @@ func (p *peerState) fell(why string, now time.Time) (news bool) {
 
 // spoke notes that it answered, and reports whether that is news.
 func (p *peerState) spoke(now time.Time) (news bool) {
-	news = p.fails > 0
+	if news = p.fails > 0; news {
+		p.back = now
+	}
 	p.fails, p.until, p.silent, p.silence, p.answered = 0, time.Time{}, time.Time{}, "", now
 	return news
 }

@@ -414,7 +414,26 @@ func (w *Watcher) outcome(p *pair, serial uint32, err error, now time.Time) (tel
 		}
 	})
 	w.again(p, progress, now)
-	return tell
+	return w.welcome(p, tell)
+}
+
+// welcome has it said that a peer which is back lacks something: what it was told
+// meanwhile it has not heard, and its next refresh may be hours away.
+func (w *Watcher) welcome(p *pair, also func()) (tell func()) {
+	back := p.peer.back
+	if w.o.Returned == nil || back.IsZero() || p.returned.Equal(back) {
+		return also
+	}
+	p.returned = back
+	if p.behind().IsZero() {
+		return also
+	}
+	return func() {
+		if also != nil {
+			also()
+		}
+		w.o.Returned(p.zone.apex, p.peer.addr)
+	}
 }
 
 // unanswered leaves a peer alone for a while that did not answer; the pair is

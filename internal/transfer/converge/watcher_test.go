@@ -366,7 +366,7 @@ func TestDeadPeer(t *testing.T) {
 			t.Errorf("the living one was asked %d times", n)
 		}
 		h.sleep(10 * time.Minute)
-		if n := len(h.asked(s[0], begin)); n > 50 || n < 16 {
+		if n := len(h.asked(s[0], begin)); n > 120 || n < 70 {
 			t.Errorf("the dead one was asked %d times in ten minutes", n)
 		}
 		h.change(func() {

@@ -85,6 +85,7 @@ type pair struct {
 	measured bool
 	reason   string // what is wrong with its last answer; "": nothing
 	pause    time.Duration
+	returned time.Time // see Options.Returned: the return that it has heard of
 
 	ringAt  int // in Watcher.ring
 	queued  bool

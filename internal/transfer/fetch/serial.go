@@ -38,7 +38,7 @@ const udpSize = 1232
 var errTruncated = errors.New("truncated")
 
 // Serial asks a primary for the serial of a zone: over UDP, and over TCP if the
-// answer is truncated or none comes; over TLS only if the primary is asked over
+// answer is truncated, not signed as it should be, or none comes; over TLS only if the primary is asked over
 // TLS. apex is in wire form and lower case. Errors are *Error.
 func Serial(ctx context.Context, p Primary, apex []byte, keys *tsig.Keyring) (Seen, error) {
 	a := asking{p: &p, apex: apex, keys: keys, edns: true}
@@ -98,15 +98,20 @@ func (a *asking) ask(ctx context.Context) (Seen, error) {
 			return Seen{}, err
 		}
 		// Where nobody listens, that is not going to change in a second, nor is
-		// a wrong signature.
+		// an answer without the right signature.
 		if e == nil || e.Cause == Signature || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errTruncated) {
 			break
 		}
 	}
-	if CauseOf(err) == Signature {
-		return Seen{}, err
+	if CauseOf(err) != Signature {
+		return a.overTCP(ctx)
 	}
-	return a.overTCP(ctx)
+	// Knot refuses questions for its catalog zones over UDP, without a signature,
+	// and answers them over TCP.
+	if seen, failed := a.overTCP(ctx); failed == nil {
+		return seen, nil
+	}
+	return Seen{}, err
 }
 
 // overUDP asks once. Answers that are not to this question are passed over:

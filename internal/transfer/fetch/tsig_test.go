@@ -197,8 +197,16 @@ func TestSerialSigned(t *testing.T) {
 	if seen, err := askSerial(p, keys); err != nil || seen.Serial != 42 {
 		t.Errorf("%+v %v", seen, err)
 	}
-	p = both(t, func(req *dns.Msg, _ []byte) [][]byte { return [][]byte{answerTo(req, nil, soa(99))} }, noTCP)
+	unsigned := func(req *dns.Msg, _ []byte) [][]byte { return [][]byte{answerTo(req, nil, soa(99))} }
+	p = both(t, unsigned, func(c *conversation) { _ = c.send(unsigned(c.req, nil)[0]) })
 	p.Key = "xfer."
 	_, err := askSerial(p, keys)
 	checkError(t, err, p.Addr, Signature, "without a signature")
+
+	// Knot answers for its catalogs over TCP only.
+	p = both(t, unsigned, func(c *conversation) { _ = c.send(sign(c.req, c.raw, keys)) })
+	p.Key = "xfer."
+	if seen, err := askSerial(p, keys); err != nil || seen.Serial != 42 {
+		t.Errorf("over TCP: %+v %v", seen, err)
+	}
 }

@@ -181,6 +181,29 @@ func (n *Notifier) Notify(apex []byte, soa wire.RR, peers []Peer) {
 	n.rouse()
 }
 
+// Again has one peer of a zone told once more of the version that it was last to be
+// told of, unless that is under way: it was not there, or has forgotten.
+func (n *Notifier) Again(apex []byte, peer netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	z := n.zones[string(apex)]
+	if z == nil {
+		return
+	}
+	now := time.Now()
+	for _, t := range z.targets {
+		if t.peer.Addr != peer {
+			continue
+		}
+		if t.at < 0 || t.due.After(now.Add(apart)) {
+			n.release(t)
+			t.state.Since, t.state.Attempts, t.state.Error = now, 0, ""
+			n.schedule(t, latest(now, t.state.Sent.Add(apart)))
+			n.rouse()
+		}
+	}
+}
+
 // Forget drops a zone and what is under way for it.
 func (n *Notifier) Forget(apex []byte) {
 	n.mu.Lock()

@@ -219,6 +219,43 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// Who was not there is told again when somebody knows that it is back: once, and at
+// once, however long the next attempt would be away; others are left in peace.
+func TestAgain(t *testing.T) {
+	run(t, Options{}, func(t *testing.T, w *world, n *Notifier) {
+		there := false
+		w.answer = func(s *sent) ([]byte, netip.AddrPort) {
+			if there {
+				return accept(s)
+			}
+			return nil, one
+		}
+		n.Again(apex, one) // of a zone that nobody was told of
+		n.Notify(apex, soa(7), []Peer{{Addr: one}, {Addr: two}})
+		sleep := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		sleep(8 * time.Second) // the next one would be at 15s
+		n.Again(apex, one)
+		sleep(time.Minute)
+		if got := fmt.Sprint(w.times(one)); got != "[0s 1s 3s 7s 8s 9s 11s 15s 23s]" {
+			t.Errorf("sent at %s", got)
+		}
+		if got := fmt.Sprint(w.times(two)); got != "[0s 1s 3s 7s 15s]" {
+			t.Errorf("to the other one at %s", got)
+		}
+		there = true
+		n.Again(apex, one) // given up
+		n.Again(apex, one) // under way
+		n.Again(apex, netip.MustParseAddrPort("192.0.2.77:53"))
+		sleep(time.Minute)
+		if s := n.Status(apex)[0]; len(w.times(one)) != 10 || !s.Known || s.Acked != 7 || s.Pending || s.Error != "" {
+			t.Errorf("%d NOTIFYs; %+v", len(w.times(one)), s)
+		}
+	})
+}
+
 // A newer version replaces the older one, whose answer does not count any more;
 // many at once are told of once.
 func TestNewerReplaces(t *testing.T) {

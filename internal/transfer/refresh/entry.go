@@ -49,7 +49,8 @@ type entry struct {
 	state   State // Serial, Held, Behind and all that is only told
 	// behindOf is the primary that has something newer, if state.Behind.
 	behindOf netip.AddrPort
-	fails    int // rounds in a row that brought nothing
+	fails    int  // rounds in a row that brought nothing
+	heard    bool // some primary answered in the last round
 }
 
 // wish is why a zone is to be looked after before it is due.
@@ -88,6 +89,7 @@ type round struct {
 	passed []fetch.Primary
 	ok     bool // one has confirmed the copy, or given a new one
 	errs   []error
+	heard  bool // one has answered, whatever
 }
 
 // key is when the heap is to bring the zone up: when it is due, or expires.

@@ -59,6 +59,13 @@ type Options struct {
 	Expire func(apex []byte)
 	// Revive serves an expired copy again, since a primary has confirmed it.
 	Revive func(apex []byte)
+	// Pulse, if not nil, reports whether it matters for a zone, whose copy is here,
+	// that some primary is heard: then they are asked every two seconds. It is
+	// called under a lock of the Refresher.
+	Pulse func(apex []byte) bool
+	// Turned, if not nil, is called when what Heard reports has changed for some
+	// zone for which Pulse is true.
+	Turned func()
 	// Timers outlive the process; nil: nothing does.
 	Timers Store
 

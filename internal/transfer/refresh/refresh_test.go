@@ -493,3 +493,71 @@ func TestExpireDuringInstall(t *testing.T) {
 		}
 	})
 }
+
+// TestPulse: where it matters that a primary is heard, it is asked all the time,
+// and what turns is told.
+func TestPulse(t *testing.T) {
+	run(t, func(t *testing.T) {
+		turns := 0
+		h := newHouse(t, Options{Pulse: func([]byte) bool { return true }, Turned: func() { turns++ }})
+		s := h.server(1, 5)
+		h.SetZones([]Zone{{Apex: apex, Primaries: primariesOf(s)}})
+		if h.Heard(apex) {
+			t.Error("heard before it was asked")
+		}
+		h.refuse = func(apex []byte, _ *fetch.Got) error {
+			if !h.Heard(apex) {
+				t.Error("not heard, though it has given the zone")
+			}
+			return nil
+		}
+		h.start()
+		h.wantEvents("install example.")
+		h.sleep(time.Minute)
+		if soa, _, _ := h.questions(s); soa < 28 || soa > 35 || !h.Heard(apex) {
+			t.Errorf("asked %d times in a minute; heard %t", soa, h.Heard(apex))
+		}
+		for range 3 {
+			before := turns
+			h.change(func() { s.dead = true })
+			h.sleep(pulse + pulseWait)
+			if h.Heard(apex) || turns != before+1 {
+				t.Errorf("dead: heard %t, told %d times", h.Heard(apex), turns-before)
+			}
+			if text := h.state(apex).LastError; !strings.Contains(text, "no answer came in 4s") {
+				t.Errorf("the error is %s", text)
+			}
+			h.sleep(time.Hour)
+			h.change(func() { s.dead, s.serial = false, s.serial+1 })
+			h.sleep(pulseWait + pulseRetry)
+			if !h.Heard(apex) || turns != before+2 {
+				t.Errorf("back: heard %t, told %d times", h.Heard(apex), turns-before)
+			}
+			h.wantEvents("install example.")
+		}
+		if h.Heard([]byte("\x05other\x00")) {
+			t.Error("a zone that there is not is heard")
+		}
+	})
+}
+
+// TestNoPulse: elsewhere the SOA says when to ask, and nothing is told.
+func TestNoPulse(t *testing.T) {
+	run(t, func(t *testing.T) {
+		h := newHouse(t, Options{Pulse: func([]byte) bool { return false }, Turned: func() { t.Error("told") }})
+		s := h.server(1, 5)
+		h.SetZones([]Zone{{Apex: apex, Primaries: primariesOf(s)}})
+		h.start()
+		h.change(func() { s.dead = true })
+		h.sleep(2 * refreshTime * time.Second)
+		if soa, _, _ := h.questions(s); soa < 4 || soa > 10 {
+			t.Errorf("asked %d times", soa)
+		}
+		// Who asks has it asked.
+		h.Heard(apex)
+		h.sleep(pulse + 8*time.Second)
+		if soa, _, _ := h.questions(s); h.Heard(apex) || soa != 1 {
+			t.Errorf("heard %t, asked %d times", h.Heard(apex), soa)
+		}
+	})
+}

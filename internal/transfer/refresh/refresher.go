@@ -29,6 +29,7 @@ type Refresher struct {
 	agenda  agenda
 	ready   []*primary // those that have zones waiting and are free, in turn
 	running int
+	turned  bool // Options.Turned is to be called
 }
 
 // New returns a Refresher without zones. It does nothing before Run.
@@ -261,6 +262,38 @@ func (r *Refresher) want(e *entry, w wish, now time.Time) {
 	r.agenda.set(&e.item, e.key())
 }
 
+// Heard reports whether some primary of a zone answered when they were last asked,
+// whatever it said. It is false until they have been asked. Whoever wants to know
+// that of a zone has them asked soon, and from then on as Options.Pulse says: what
+// matters may have changed since they last were.
+func (r *Refresher) Heard(apex []byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.zones[string(apex)]
+	if e == nil {
+		return false
+	}
+	if soon := time.Now().Add(pulse); e.at == idle && e.state.Held && e.due.After(soon) {
+		e.due = soon
+		r.agenda.set(&e.item, e.key())
+		r.poke()
+	}
+	return e.heard
+}
+
+// pulses reports whether it matters that some primary of a zone is heard.
+func (r *Refresher) pulses(e *entry) bool {
+	return r.o.Pulse != nil && e.state.Held && r.o.Pulse(e.apex)
+}
+
+// hear notes whether some primary of a zone was heard.
+func (r *Refresher) hear(e *entry, heard bool) {
+	if e.heard != heard {
+		e.heard = heard
+		r.turned = r.turned || r.pulses(e)
+	}
+}
+
 // Status is how it stands with all zones, in the order of their names.
 func (r *Refresher) Status() []State {
 	r.mu.Lock()
@@ -324,10 +357,15 @@ func (r *Refresher) step(ctx context.Context, jobs *sync.WaitGroup) time.Duratio
 	if len(r.agenda) > 0 {
 		sleep = min(sleep, r.agenda[0].at.Sub(now))
 	}
+	turned := r.turned
+	r.turned = false
 	r.mu.Unlock()
 	for _, e := range expired {
 		r.o.Expire(e.apex)
 		e.serving.Unlock()
+	}
+	if turned && r.o.Turned != nil {
+		r.o.Turned()
 	}
 	return sleep
 }

@@ -174,6 +174,9 @@ func (r *Refresher) judge(p *primary, e *entry, err error, now time.Time) {
 			r.scatter(p, now)
 		}
 	default:
+		if e.round != nil {
+			e.round.heard = true
+		}
 		if p.answered() {
 			r.o.Log.Info("primary is back", "primary", p.addr)
 		}
@@ -207,7 +210,7 @@ func (a *attempt) try() (ok, done bool, err error) {
 	have := a.r.current(a.e, a.full)
 	var seen *fetch.Seen
 	if have != nil {
-		s, err := a.r.o.Serial(a.ctx, a.primary, a.e.apex)
+		s, err := a.serial()
 		if err != nil {
 			return false, false, err
 		}
@@ -223,10 +226,34 @@ func (a *attempt) try() (ok, done bool, err error) {
 	if got.UpToDate {
 		return a.compare(have, &fetch.Seen{Serial: got.Serial})
 	}
+	// What is installed is judged by whether its primary is heard.
+	a.r.mu.Lock()
+	a.r.hear(a.e, true)
+	a.r.mu.Unlock()
 	if err := a.install(got, seen); err != nil {
 		return false, false, err
 	}
 	return true, true, nil
+}
+
+// serial asks for the SOA; not for long, if it matters that the primary is heard.
+func (a *attempt) serial() (fetch.Seen, error) {
+	a.r.mu.Lock()
+	pulses := a.r.pulses(a.e)
+	a.r.mu.Unlock()
+	if !pulses {
+		return a.r.o.Serial(a.ctx, a.primary, a.e.apex)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, pulseWait)
+	defer cancel()
+	seen, err := a.r.o.Serial(ctx, a.primary, a.e.apex)
+	if err != nil && ctx.Err() != nil && a.ctx.Err() == nil {
+		err = &fetch.Error{
+			Cause: fetch.Unreachable, From: a.primary.Addr, Apex: a.e.apex, Asked: "SOA",
+			What: fmt.Sprintf("no answer came in %v", pulseWait), Remedy: "see that the primary runs, and that no firewall is in between",
+		}
+	}
+	return seen, err
 }
 
 // behind notes that a primary has something newer.
@@ -335,10 +362,14 @@ func (a *attempt) save(t Timers) {
 func (r *Refresher) finishRound(e *entry, now time.Time) {
 	rd := e.round
 	e.at, e.round, e.parked = idle, nil, nil
+	r.hear(e, rd.heard)
 	if rd.ok {
 		e.owed = false
 		e.fails, e.state.LastError = 0, ""
 		e.due = now.Add(early(e.times.refresh))
+		if r.pulses(e) {
+			e.due = earlier(e.due, now.Add(early(pulse)))
+		}
 		if text := joined(rd.errs); text != e.state.Warning {
 			e.state.Warning = text
 			if text != "" {
@@ -375,7 +406,11 @@ func (r *Refresher) failed(e *entry, rd *round, now time.Time) {
 // retry is how long to wait after a round that brought nothing.
 func (r *Refresher) retry(e *entry) time.Duration {
 	if e.state.Held {
-		return early(e.times.retry)
+		retry := early(e.times.retry)
+		if r.pulses(e) {
+			retry = min(retry, early(pulseRetry))
+		}
+		return retry
 	}
 	return early(r.o.bounded(doubled(firstRetry, mostRetry, e.fails)))
 }

@@ -27,9 +27,16 @@ const (
 	// count as dead.
 	trip = 3
 	// firstBackOff is how long a dead primary is left alone; each time it
-	// doubles, up to mostBackOff.
+	// doubles, up to mostBackOff: so short that a site that was cut off has what it
+	// lacks a few seconds after its return. One question at a time costs nothing.
 	firstBackOff = time.Second
-	mostBackOff  = 2 * time.Minute
+	mostBackOff  = 2 * time.Second
+	// pulse is how often those are asked that must be heard, pulseWait how long an
+	// answer may take them, which is enough to try TCP, and pulseRetry when they are
+	// asked again after there was none.
+	pulse      = 2 * time.Second
+	pulseWait  = 4 * time.Second
+	pulseRetry = time.Second
 	// busy is when an expiry that cannot be done now is tried again.
 	busy = 100 * time.Millisecond
 )
@@ -86,4 +93,11 @@ func expiry(now, before time.Time, t *times, seen *fetch.Seen, confirmed bool) t
 		}
 	}
 	return at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
