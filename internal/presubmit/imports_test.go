@@ -74,6 +74,7 @@ var mayImport = map[string][]string{
 	"tests/edgeprobe": {"tests/harness"},
 	"tests/bench":     nil,
 	"tests/failover":  {"tests/harness"},
+	"tests/sync":      {"tests/harness"},
 	"tests/steering":  {"tests/harness"},
 	"tests/updates":   {"tests/harness"},
 	// It also watches a directory in its own process, for the race detector.

@@ -84,7 +84,8 @@ type cluster struct {
 	store string
 }
 
-// taken are the prefixes in use.
+// taken are the second octets in use: of a scenario's own addresses, and of those
+// of its sites.
 var taken sync.Map
 
 // newCluster reserves addresses: loopback ones, which need no interface.
@@ -95,9 +96,10 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c := &cluster{t: t, dir: t.TempDir(), port: 10_000 + rand.IntN(20_000)}
 	for c.prefix == "" {
-		p := fmt.Sprintf("127.%d.%d", 130+rand.IntN(120), 1+rand.IntN(250))
-		if _, held := taken.LoadOrStore(p, true); !held {
-			c.prefix = p
+		second := 130 + rand.IntN(120)
+		if _, held := taken.LoadOrStore(second, true); !held {
+			c.prefix = fmt.Sprintf("127.%d.%d", second, 1+rand.IntN(250))
+			t.Cleanup(func() { taken.Delete(second) })
 		}
 	}
 	if err := os.Mkdir(filepath.Join(c.dir, "zones"), 0o755); err != nil {

@@ -23,6 +23,8 @@ type sighting struct {
 	ttl   uint32
 	addrs []netip.Addr // in the order of the answer
 	names []string     // of MX and SRV: the targets
+	// serial is that of a SOA.
+	serial uint32
 }
 
 func (s *sighting) has(a netip.Addr) bool { return slices.Contains(s.addrs, a) }
@@ -69,9 +71,9 @@ const gap = 2 * time.Millisecond
 // watch begins to ask for a name of the zone, from an address ("": any).
 func (c *cluster) watch(name string, qtype uint16, from string) *watcher {
 	c.t.Helper()
-	w := &watcher{t: c.t, name: dns.Fqdn(name + "." + origin)}
+	full := dns.Fqdn(name + "." + origin)
 	if name == "" {
-		w.name = origin
+		full = origin
 	}
 	d := net.Dialer{}
 	if from != "" {
@@ -81,6 +83,14 @@ func (c *cluster) watch(name string, qtype uint16, from string) *watcher {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	w := observe(c.t, conn, full, qtype, gap)
+	w.until("is answered", time.Now(), func(*sighting) bool { return true })
+	return w
+}
+
+// observe begins to ask over a socket, with a pause after each answer.
+func observe(t *testing.T, conn net.Conn, name string, qtype uint16, pause time.Duration) *watcher {
+	w := &watcher{t: t, name: name}
 	var wg sync.WaitGroup
 	ended := make(chan struct{})
 	wg.Go(func() {
@@ -88,7 +98,7 @@ func (c *cluster) watch(name string, qtype uint16, from string) *watcher {
 			select {
 			case <-ended:
 				return
-			case <-time.After(gap):
+			case <-time.After(pause):
 				w.ask(conn, qtype)
 			}
 		}
@@ -98,8 +108,7 @@ func (c *cluster) watch(name string, qtype uint16, from string) *watcher {
 		wg.Wait()
 		_ = conn.Close()
 	})
-	c.t.Cleanup(w.stop)
-	w.until("is answered", time.Now(), func(*sighting) bool { return true })
+	t.Cleanup(w.stop)
 	return w
 }
 
@@ -156,6 +165,8 @@ func (s *sighting) read(r *dns.Msg) {
 			s.addrs = append(s.addrs, a)
 		case *dns.MX:
 			s.names = append(s.names, rr.Mx)
+		case *dns.SOA:
+			s.serial = rr.Serial
 		}
 	}
 }
@@ -193,6 +204,9 @@ func (s *sighting) String() string {
 		words = append(words, a.String())
 	}
 	words = append(words, s.names...)
+	if s.serial != 0 {
+		words = append(words, fmt.Sprint("serial ", s.serial))
+	}
 	return fmt.Sprintf("%s [%s]", dns.RcodeToString[s.rcode], strings.Join(words, " "))
 }
 

@@ -40,6 +40,12 @@ func userName() string {
 // database starts one at an address, with a copy of files. It takes writes.
 func (c *cluster) database(addr netip.Addr, files string) *database {
 	c.t.Helper()
+	return c.databaseAt(addr, files, nil)
+}
+
+// databaseAt starts one at a site; nil: on this machine.
+func (c *cluster) databaseAt(addr netip.Addr, files string, at *site) *database {
+	c.t.Helper()
 	dir, err := os.MkdirTemp("", "gdmy") // the path of a Unix socket is short
 	if err != nil {
 		c.t.Fatal(err)
@@ -48,7 +54,7 @@ func (c *cluster) database(addr netip.Addr, files string) *database {
 	run(c.t, "cp", "-r", files, filepath.Join(dir, "data"))
 	users := write(c.t, dir, "users.sql", "CREATE USER IF NOT EXISTS geodns@'%' IDENTIFIED BY 'secret';\n")
 	socket := filepath.Join(dir, "socket")
-	d := &database{node: &node{t: c.t, addr: addr, port: c.port, cmd: command{name: "mariadbd", args: []string{
+	d := &database{node: &node{t: c.t, addr: addr, port: c.port, at: at, cmd: command{name: "mariadbd", args: []string{
 		"--no-defaults", "--user=" + userName(), "--datadir=" + filepath.Join(dir, "data"), "--socket=" + socket, "--pid-file=" + filepath.Join(dir, "pid"),
 		"--bind-address=" + addr.String(), fmt.Sprintf("--port=%d", c.port), "--init-file=" + users,
 		"--skip-name-resolve", "--performance-schema=OFF", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M",

@@ -117,7 +117,8 @@ func nsdConfig(s Spec, port int, state string, zs []zone) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "server:\n  ip-address: 127.0.0.1@%d\n  username: \"\"\n  chroot: \"\"\n", port)
 	fmt.Fprintf(&b, "  pidfile: %[1]s/nsd.pid\n  xfrdfile: %[1]s/xfrd\n  xfrdir: %[1]s\n  zonelistfile: %[1]s/zones\n  zonesdir: %[2]s\n", state, s.Dir)
-	b.WriteString("  server-count: 1\n  minimal-responses: yes\n  refuse-any: no\n  round-robin: yes\n  rrl-ratelimit: 0\n  log-only-syslog: no\n")
+	// Without a database, which all NSDs of a machine would share.
+	b.WriteString("  database: \"\"\n  server-count: 1\n  minimal-responses: yes\n  refuse-any: no\n  round-robin: yes\n  rrl-ratelimit: 0\n  log-only-syslog: no\n")
 	if s.NSID != "" {
 		fmt.Fprintf(&b, "  nsid: \"ascii_%s\"\n", s.NSID)
 	}
