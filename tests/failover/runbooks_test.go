@@ -35,6 +35,11 @@ func TestRunbooks(t *testing.T) {
 	if !canCut(t) {
 		return // the addresses and ports of the sample are those of the machine
 	}
+	for _, command := range []string{"curl", "dig"} { // that the pages use
+		if _, err := exec.LookPath(command); err != nil {
+			t.Fatalf("%v: scripts/deps installs it", err)
+		}
+	}
 	pages, err := filepath.Glob(filepath.Join(runbooks, "*.md"))
 	updating := os.Getenv(envUpdate) != ""
 	if err != nil || len(pages) < 6 && !updating {
