@@ -17,12 +17,15 @@ type locks struct {
 
 func newLocks() *locks { return &locks{seed: maphash.MakeSeed()} }
 
+// stripe is which lock a zone has.
+func (l *locks) stripe(apex []byte) uint64 { return maphash.Bytes(l.seed, apex) % stripes }
+
 // lock locks zones, and returns what unlocks them. Locks are taken in one order,
 // so that nobody waits for who waits for them.
 func (l *locks) lock(apexes ...[]byte) (unlock func()) {
 	var wanted [stripes]bool
 	for _, a := range apexes {
-		wanted[maphash.Bytes(l.seed, a)%stripes] = true
+		wanted[l.stripe(a)] = true
 	}
 	for i, w := range wanted {
 		if w {
