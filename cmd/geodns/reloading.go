@@ -199,15 +199,11 @@ func (d *instance) reloadConfig() (warnings []string, err error) {
 	if cfg.Zones != d.cfg.Zones {
 		return nil, fmt.Errorf("zones: %s has become %s: restart the server for that", d.cfg.Zones, cfg.Zones)
 	}
-	keys, err := keyring(cfg)
-	if err != nil {
-		return nil, err
-	}
 	if err := d.applySync(cfg); err != nil {
 		return nil, err
 	}
 	d.applyConfig(cfg)
-	d.server.SetKeys(keys)
+	d.server.SetKeys(d.sync.keys.Load())
 	warnings = []string{}
 	for _, w := range cfg.Warnings {
 		warnings = append(warnings, w.Error())

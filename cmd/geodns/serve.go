@@ -192,13 +192,10 @@ func (d *instance) configure() (*config.Config, error) {
 
 func (d *instance) bind(holder *live.Holder) error {
 	l := d.cfg.Limits
-	keys, err := keyring(d.cfg)
-	if err != nil {
-		return err
-	}
 	if err := d.openCertificate(); err != nil {
 		return err
 	}
+	var err error
 	d.server, err = server.Listen(server.Config{
 		Listen:  d.cfg.Listen,
 		Workers: d.cfg.Workers,
@@ -210,7 +207,7 @@ func (d *instance) bind(holder *live.Holder) error {
 		},
 		Identity: server.Identity{NSID: []byte(d.cfg.Identity.NSID), Version: d.cfg.Identity.Version, ID: d.cfg.Identity.IDServer},
 		Live:     holder,
-		Keys:     keys,
+		Keys:     d.sync.keys.Load(),
 		Log:      d.log,
 
 		Exchanges: d.sync.exchanger,

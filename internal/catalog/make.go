@@ -277,13 +277,7 @@ func (m *maker) addMember(w *Member) {
 // groupData are the groups as TXT, in strings of at most 255 octets.
 func (w *Member) groupData() (list [][]byte) {
 	for _, g := range w.Groups {
-		var data []byte
-		for first := true; first || g != ""; first = false {
-			n := min(len(g), 255)
-			data = append(append(data, byte(n)), g[:n]...)
-			g = g[n:]
-		}
-		list = append(list, data)
+		list = append(list, wire.AppendText(nil, g))
 	}
 	return list
 }

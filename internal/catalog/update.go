@@ -111,8 +111,7 @@ func (m *maker) differ(owner []byte, t wire.Type, want [][]byte) {
 // raise gives the new version its serial (RFC 9432 4.1).
 func (m *maker) raise(serial uint32) {
 	old := m.old.Serial()
-	// RFC 1982 3.2.
-	if serial == 0 || int32(serial-old) <= 0 {
+	if serial == 0 || !wire.NewerSerial(serial, old) {
 		serial = old + 1
 	}
 	// Some take the serial 0 for none.

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
 
@@ -161,7 +160,7 @@ func (p *Publisher) keepInstalled(z, cur *zone.Zone, changes []*zone.Changeset, 
 		return nil
 	}
 	p.commits.wait(z.Apex())
-	if cur != nil && len(changes) == 0 && Newer(z.Serial(), cur.Serial()) {
+	if cur != nil && len(changes) == 0 && wire.NewerSerial(z.Serial(), cur.Serial()) {
 		// It came as a whole, and goes on as what changed: to those who have the
 		// version before from us.
 		if c := zone.Diff(cur, z); len(c.Del)+len(c.Add) <= maxDiff {
@@ -185,8 +184,9 @@ func (p *Publisher) keepInstalled(z, cur *zone.Zone, changes []*zone.Changeset, 
 // serialIn is the serial of the SOA among records; 0: there is none.
 func serialIn(list []wire.RR) uint32 {
 	for i := range list {
-		if rr := &list[i]; rr.Type == wire.TypeSOA && len(rr.Data) >= serialOffset {
-			return binary.BigEndian.Uint32(rr.Data[len(rr.Data)-serialOffset:])
+		if list[i].Type == wire.TypeSOA {
+			serial, _ := wire.SOASerial(list[i].Data)
+			return serial
 		}
 	}
 	return 0

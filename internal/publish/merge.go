@@ -36,7 +36,7 @@ func (p *Publisher) merge(cur *zone.Zone, ch *Change) (settled, error) {
 		}
 		return settled{next: cur, from: cur}, err
 	}
-	if p.policy(ch.Apex) == SerialStrict && !Newer(ch.Zone.Serial(), cur.Serial()) {
+	if p.policy(ch.Apex) == SerialStrict && !wire.NewerSerial(ch.Zone.Serial(), cur.Serial()) {
 		return settled{}, &SerialError{Apex: ch.Apex, File: ch.Zone.Serial(), Served: cur.Serial()}
 	}
 	soa, file := SOA(cur), SOA(ch.Zone)

@@ -1,29 +1,20 @@
 package publish
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"geodns/internal/wire"
 	"geodns/internal/zone"
 )
 
-// Newer reports whether serial a is newer than b (RFC 1982 3.2). Of two that are
-// half of all numbers apart, none is.
-func Newer(a, b uint32) bool { return int32(a-b) > 0 }
-
 // raised is the serial of a version that follows current and says wanted: that
 // one if it is newer, else the next (RFC 1982 3.1).
 func raised(wanted, current uint32) uint32 {
-	if Newer(wanted, current) {
+	if wire.NewerSerial(wanted, current) {
 		return wanted
 	}
 	return current + 1
 }
-
-// serialOffset is where the serial stands before the end of an SOA's RDATA
-// (RFC 1035 3.3.13): five numbers, of which it is the first.
-const serialOffset = 20
 
 // SOA is a zone's SOA record. Its Data is a copy.
 func SOA(z *zone.Zone) wire.RR {
@@ -35,8 +26,7 @@ func SOA(z *zone.Zone) wire.RR {
 // soaWith is an SOA with another serial.
 func soaWith(soa *wire.RR, serial uint32) wire.RR {
 	next := *soa
-	next.Data = append([]byte(nil), soa.Data...)
-	binary.BigEndian.PutUint32(next.Data[len(next.Data)-serialOffset:], serial)
+	next.Data = wire.WithSOASerial(soa.Data, serial)
 	return next
 }
 

@@ -48,7 +48,7 @@ func (p *Publisher) number(ch *Change) (settled, error) {
 	if cur == nil {
 		return p.settleFirst(z, ch)
 	}
-	if Newer(z.Serial(), cur.Serial()) {
+	if wire.NewerSerial(z.Serial(), cur.Serial()) {
 		return settled{next: z, from: cur, fresh: true}, nil
 	}
 	same, _, err := WithSerial(z, cur.Serial())
@@ -101,7 +101,7 @@ func (p *Publisher) settleFirst(z *zone.Zone, ch *Change) (settled, error) {
 	}
 	serial, source, ok := p.versions.Last(ch.Apex)
 	switch {
-	case !ok, Newer(z.Serial(), serial):
+	case !ok, wire.NewerSerial(z.Serial(), serial):
 		return settled{next: z, fresh: true}, nil
 	case source == p.source(ch):
 		// The very same: serials may have been raised by us since it was written.

@@ -85,14 +85,7 @@ func declares(z *zone.Zone, name string) bool {
 // stateRecord is a command as a record. what is the labels that it is about.
 func stateRecord(z *zone.Zone, what []byte, s *record.State) wire.RR {
 	owner := append(append(append([]byte(nil), what...), stateLabel...), z.Apex()...)
-	text := s.String()
-	var data []byte
-	for len(text) > 0 {
-		n := min(len(text), 255)
-		data = append(append(data, byte(n)), text[:n]...)
-		text = text[n:]
-	}
-	return wire.RR{Owner: owner, Type: wire.TypeTXT, TTL: stateTTL, Data: data}
+	return wire.RR{Owner: owner, Type: wire.TypeTXT, TTL: stateTTL, Data: wire.AppendText(nil, s.String())}
 }
 
 // DrainsOf are the drains that a zone brings with it.

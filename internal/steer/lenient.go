@@ -21,7 +21,7 @@ func (c *compiler) lenient(s *steering) {
 	if c.o.Last != nil {
 		if text := c.o.Last(s.owner); text != "" {
 			said := len(c.problems)
-			c.steer(&steering{name: s.name, owner: s.owner, data: strings255(text)})
+			c.steer(&steering{name: s.name, owner: s.owner, data: wire.AppendText(nil, text)})
 			if !c.failed {
 				c.instead(s, "its last good version goes on")
 				return
@@ -99,16 +99,6 @@ func (c *compiler) block(s *steering) bool {
 	c.p.rules = append(c.p.rules, r)
 	c.owned[string(r.Owner)] = append(c.owned[string(r.Owner)], r)
 	return true
-}
-
-// strings255 is a text as the RDATA of a TXT record.
-func strings255(text string) (data []byte) {
-	for len(text) > 0 {
-		n := min(len(text), 255)
-		data = append(append(data, byte(n)), text[:n]...)
-		text = text[n:]
-	}
-	return data
 }
 
 // TextOf is the policy of an owner (below the apex) as it may be written; "": it

@@ -2,7 +2,6 @@ package update
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"geodns/internal/wire"
 	"geodns/internal/zone"
@@ -82,17 +81,13 @@ func newer(n *name, rr *Record) bool {
 	set := n.set(rr)
 	for i := range set.records {
 		if r := &set.records[i]; r.is {
-			return int32(serial(rr.Data)-serial(r.now)) > 0
+			next, _ := wire.SOASerial(rr.Data)
+			now, _ := wire.SOASerial(r.now)
+			return wire.NewerSerial(next, now)
 		}
 	}
 	return false
 }
-
-// soaNumbers is how long the five numbers at the end of an SOA are, in octets.
-const soaNumbers = 20
-
-// serial is that of an SOA whose form is right.
-func serial(soa []byte) uint32 { return binary.BigEndian.Uint32(soa[len(soa)-soaNumbers:]) }
 
 // set is the RRset that a record belongs to.
 func (n *name) set(rr *Record) *rrset {
@@ -155,8 +150,7 @@ func (e *edit) changes() *zone.Changeset {
 	if !e.soa {
 		e.advance(c)
 	}
-	soaFirst(c.Del)
-	soaFirst(c.Add)
+	c.SOAFirst()
 	return c
 }
 
@@ -164,18 +158,7 @@ func (e *edit) changes() *zone.Changeset {
 func (e *edit) advance(c *zone.Changeset) {
 	soa, _ := e.z.ApexNode().Set(wire.TypeSOA)
 	data, _, _ := wire.NextRecord(soa.Records)
-	next := append([]byte(nil), data...)
-	binary.BigEndian.PutUint32(next[len(next)-soaNumbers:], serial(data)+1)
+	next := wire.WithSOASerial(data, e.z.Serial()+1)
 	c.Del = append(c.Del, wire.RR{Owner: e.z.Apex(), Type: wire.TypeSOA, TTL: soa.TTL, Data: data})
 	c.Add = append(c.Add, wire.RR{Owner: e.z.Apex(), Type: wire.TypeSOA, TTL: soa.TTL, Data: next})
-}
-
-func soaFirst(list []wire.RR) {
-	for i := range list {
-		if soa := list[i]; soa.Type == wire.TypeSOA {
-			copy(list[1:i+1], list[:i])
-			list[0] = soa
-			return
-		}
-	}
 }

@@ -168,6 +168,9 @@ func (m *model) soa() *modelRecord {
 
 func (m *model) serial() uint32 { return serial([]byte(m.soa().data)) }
 
+// serial is that of an SOA, by which the model does not rely on what it judges.
+func serial(soa []byte) uint32 { return binary.BigEndian.Uint32(soa[len(soa)-20:]) }
+
 func (m *model) texts() (list []string) {
 	for _, r := range m.records {
 		list = append(list, textOf([]byte(r.name), r.typ, r.ttl, []byte(r.data)))
@@ -202,7 +205,7 @@ func (m *model) update(req *Request) (*model, wire.Rcode) {
 	}
 	if !slices.Equal(n.texts(), m.texts()) && n.serial() == m.serial() {
 		data := []byte(n.soa().data)
-		binary.BigEndian.PutUint32(data[len(data)-soaNumbers:], n.serial()+1)
+		binary.BigEndian.PutUint32(data[len(data)-20:], n.serial()+1)
 		n.soa().data = string(data)
 	}
 	return n, wire.RcodeNoError

@@ -62,7 +62,7 @@ func pack(apex []byte, c *Change) (*packed, error) {
 	if wire.NameLen(apex) != len(apex) {
 		return nil, fmt.Errorf("%q is no zone's name", apex)
 	}
-	if !newer(c.Serial, c.From) {
+	if !wire.NewerSerial(c.Serial, c.From) {
 		return nil, faultf(ErrNotNext, "the change of %s cannot be kept: serial %d is not newer than %d", wire.NameString(apex), c.Serial, c.From)
 	}
 	if !hasSOA(apex, c.Del, c.From) || !hasSOA(apex, c.Add, c.Serial) {
@@ -98,7 +98,7 @@ func pack(apex []byte, c *Change) (*packed, error) {
 func hasSOA(apex []byte, list []wire.RR, serial uint32) bool {
 	for i := range list {
 		if rr := &list[i]; rr.Type == wire.TypeSOA && bytes.Equal(rr.Owner, apex) {
-			s, ok := serialOf(rr.Data)
+			s, ok := wire.SOASerial(rr.Data)
 			return ok && s == serial
 		}
 	}
@@ -142,7 +142,7 @@ func decodeEntry(payload []byte) (e entry, rest []byte, err error) {
 	e.Cut = in.octet()&entryCut != 0
 	e.From, e.Version, e.Source = in.number32(), in.version(), in.hash()
 	e.Del, e.Add, e.parts, e.size = int(in.size()), int(in.size()), in.number32(), in.size()
-	if in.err == nil && (e.parts == 0 || !newer(e.Serial, e.From)) {
+	if in.err == nil && (e.parts == 0 || !wire.NewerSerial(e.Serial, e.From)) {
 		return e, nil, damagef("a change leads from %d to %d", e.From, e.Serial)
 	}
 	return e, d.rest, in.err

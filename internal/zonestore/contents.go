@@ -140,7 +140,7 @@ func (w *gatherer) add(rr *wire.RR) error {
 		w.packer.reset()
 	}
 	if rr.Type == wire.TypeSOA && bytes.Equal(rr.Owner, w.packer.apex) {
-		if w.serial, w.hasSOA = serialOf(rr.Data); !w.hasSOA {
+		if w.serial, w.hasSOA = wire.SOASerial(rr.Data); !w.hasSOA {
 			return fmt.Errorf("the SOA of %s is no SOA", wire.NameString(rr.Owner))
 		}
 	}

@@ -167,16 +167,3 @@ func (u *unpacker) nextOwner() error {
 	u.owner = next
 	return nil
 }
-
-// serialOf is the serial in a SOA's RDATA: two names and five numbers, of which
-// it is the first (RFC 1035 3.3.13).
-func serialOf(data []byte) (uint32, bool) {
-	const numbers = 20
-	if len(data) < numbers+2 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint32(data[len(data)-numbers:]), true
-}
-
-// newer reports whether serial a is newer than b (RFC 1982 3.2).
-func newer(a, b uint32) bool { return int32(a-b) > 0 }

@@ -347,7 +347,7 @@ func holdsSerial(s *Store, apex []byte, serial uint32) error {
 	if err != nil {
 		return err
 	}
-	if got, _ := serialOf(soa); got != serial {
+	if got, _ := wire.SOASerial(soa); got != serial {
 		return fmt.Errorf("%s is at serial %d, not %d", wire.NameString(apex), got, serial)
 	}
 	return nil

@@ -3,7 +3,7 @@ package converge
 import (
 	"time"
 
-	"geodns/internal/transfer/fetch"
+	"geodns/internal/wire"
 )
 
 // zoneState is a zone whose copies are watched. apex is not written to.
@@ -26,12 +26,12 @@ func (z *zoneState) serial() uint32 { return z.versions[len(z.versions)-1].seria
 
 // has reports whether who serves a version has another one, too, in the order of
 // RFC 1982.
-func has(serial, want uint32) bool { return serial == want || fetch.Newer(serial, want) }
+func has(serial, want uint32) bool { return serial == want || wire.NewerSerial(serial, want) }
 
 // append notes a version that is served since now. Serials go back only by hand;
 // then what was before is no measure any more.
 func (z *zoneState) append(serial uint32, now time.Time) {
-	if n := len(z.versions); n > 0 && !fetch.Newer(serial, z.versions[n-1].serial) {
+	if n := len(z.versions); n > 0 && !wire.NewerSerial(serial, z.versions[n-1].serial) {
 		z.versions = z.versions[:0]
 	}
 	if len(z.versions) == maxVersions {
@@ -152,7 +152,7 @@ func (p *pair) lost(why string, now time.Time) {
 // compare finds out whether the peer serves what we don't.
 func (p *pair) compare(now time.Time) {
 	switch {
-	case !fetch.Newer(p.serial, p.zone.serial()):
+	case !wire.NewerSerial(p.serial, p.zone.serial()):
 		p.ahead = time.Time{}
 	case p.ahead.IsZero():
 		p.ahead = now

@@ -108,7 +108,7 @@ func (in *intake) added(c *zone.Changeset, rr *wire.RR) *Error {
 	if !ok {
 		return broken("a SOA cannot be read")
 	}
-	if !Newer(to.Serial, from.Serial) || Newer(to.Serial, in.serial) {
+	if !wire.NewerSerial(to.Serial, from.Serial) || wire.NewerSerial(to.Serial, in.serial) {
 		return broken("a change from serial %d to %d came, in an answer that leads to %d", from.Serial, to.Serial, in.serial)
 	}
 	kept := in.log.record(rr)

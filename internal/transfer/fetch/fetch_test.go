@@ -417,8 +417,8 @@ func TestNewer(t *testing.T) {
 		{0, 1 << 31, false},
 		{1<<31 - 1, 0, true},
 	} {
-		if got := Newer(test.a, test.b); got != test.want {
-			t.Errorf("Newer(%d, %d) is %v", test.a, test.b, got)
+		if got := wire.NewerSerial(test.a, test.b); got != test.want {
+			t.Errorf("wire.NewerSerial(%d, %d) is %v", test.a, test.b, got)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (in *intake) start(rr *wire.RR) *Error {
 	in.soa, in.serial = bytes.Clone(rr.Data), soa.Serial
 	// RFC 1995 2: a server that has nothing newer answers with its SOA alone;
 	// nothing else of it is of interest.
-	if in.have != nil && !Newer(in.serial, in.have.Serial()) {
+	if in.have != nil && !wire.NewerSerial(in.serial, in.have.Serial()) {
 		in.current, in.phase = true, atEnd
 		return nil
 	}

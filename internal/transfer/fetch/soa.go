@@ -36,10 +36,3 @@ func sameSOA(a, b []byte) bool {
 	return okA && okB && x.names == y.names && wire.EqualFold(a[:x.names], b[:y.names]) &&
 		bytes.Equal(a[x.names:], b[y.names:])
 }
-
-// Newer reports whether serial a is newer than b. Where RFC 1982 3.2 leaves it
-// undefined, it is not.
-func Newer(a, b uint32) bool {
-	d := a - b
-	return d != 0 && d < 1<<31
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"geodns/internal/transfer/fetch"
+	"geodns/internal/wire"
 )
 
 // place is where a zone is.
@@ -73,7 +74,7 @@ func (w wish) and(v wish) wish {
 		v.first = w.first
 	}
 	// Of two serials the newer one; none where one of the two may be anything.
-	if v.known = v.known && w.known; v.known && fetch.Newer(w.serial, v.serial) {
+	if v.known = v.known && w.known; v.known && wire.NewerSerial(w.serial, v.serial) {
 		v.serial = w.serial
 	}
 	return v
@@ -106,7 +107,7 @@ func (e *entry) key() time.Time {
 
 // stale reports whether a wish is met by what is here.
 func (e *entry) stale(w *wish) bool {
-	return w.known && !w.full && e.state.Held && !e.expired && !fetch.Newer(w.serial, e.state.Serial)
+	return w.known && !w.full && e.state.Held && !e.expired && !wire.NewerSerial(w.serial, e.state.Serial)
 }
 
 // rest takes the zone out of its round, if that has not been answered yet.

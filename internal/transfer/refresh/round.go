@@ -214,7 +214,7 @@ func (a *attempt) try() (ok, done bool, err error) {
 		if err != nil {
 			return false, false, err
 		}
-		if seen = &s; !fetch.Newer(s.Serial, have.Serial()) {
+		if seen = &s; !wire.NewerSerial(s.Serial, have.Serial()) {
 			return a.compare(have, seen)
 		}
 		a.r.behind(a.e, a.primary.Addr, s.Serial)
@@ -341,7 +341,7 @@ func (r *Refresher) fresh(a *attempt, z *zone.Zone, seen *fetch.Seen, kind strin
 	revive, e.expired = e.expired, false
 	s := &e.state
 	s.Held, s.Serial, s.Primary, s.LastOK = true, z.Serial(), a.primary.Addr, now
-	s.Behind = s.Behind && fetch.Newer(s.SeenSerial, s.Serial)
+	s.Behind = s.Behind && wire.NewerSerial(s.SeenSerial, s.Serial)
 	if !s.Behind {
 		s.SeenSerial = 0
 	}

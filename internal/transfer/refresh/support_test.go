@@ -209,7 +209,7 @@ func (h *house) fetch(ctx context.Context, p fetch.Primary, apex []byte, have *z
 	got := &fetch.Got{Serial: z.Serial(), Zone: z, Kind: fetch.KindAXFR}
 	if have != nil {
 		got.Kind = fetch.KindIXFR
-		if !fetch.Newer(z.Serial(), have.Serial()) {
+		if !wire.NewerSerial(z.Serial(), have.Serial()) {
 			got.UpToDate, got.Zone = true, have
 		}
 	}
